@@ -1,0 +1,88 @@
+"""Writing files so that a crash, a full disk or Ctrl-C never leaves half of one."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from microgesture.core.errors import CannotCreate, NotPermitted, OutputFailed
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder (and its parents) or say why it cannot be created.
+
+    Raises:
+        NotPermitted: the system refused.
+        CannotCreate: anything else, e.g. a file of that name stands in the way.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except PermissionError as error:
+        raise NotPermitted(f"{folder}: may not be created ({error.strerror})") from error
+    except OSError as error:
+        raise CannotCreate(f"{folder}: cannot be created ({error.strerror})") from error
+    if not os.access(folder, os.W_OK):
+        raise NotPermitted(f"{folder}: folder is not writable; choose another with --out")
+    return folder
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success flush it to disk and rename it into place.
+
+    On any error the temporary file is removed and what stood at `path` stays as it was.
+
+    Raises:
+        NotPermitted, CannotCreate, OutputFailed: with the path and the system's reason.
+    """
+    target = Path(path)
+    # the suffix is kept at the end: some writers choose the format by it
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+        _flush(target.parent)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise NotPermitted(f"{target}: may not be written ({error.strerror})") from error
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+            raise CannotCreate(f"{target}: cannot be created ({error.strerror})") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            raise OutputFailed(f"{target}: writing failed ({error.strerror}); the old content is untouched") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text durably (see `replacing`)."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write bytes durably (see `replacing`)."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a file, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
