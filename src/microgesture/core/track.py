@@ -36,7 +36,7 @@ class PoseTrack:
     fps: float
     size: tuple[int, int]
     skeleton: Skeleton
-    times: NDArray[np.float64] = field(default=None)  # type: ignore[assignment]
+    times: NDArray[np.float64] = field(default=None)  # type: ignore[arg-type]
     person: int = 0
 
     def __post_init__(self) -> None:
