@@ -71,8 +71,8 @@ _FACE_BONES = (
 )
 _MEDIAPIPE = (
     "nose l_eye_inner l_eye l_eye_outer r_eye_inner r_eye r_eye_outer l_ear r_ear l_mouth r_mouth "
-    "l_shoulder r_shoulder l_elbow r_elbow l_wrist r_wrist l_pinky_mcp r_pinky_mcp l_index_mcp r_index_mcp l_thumb_ip r_thumb_ip "
-    "l_hip r_hip l_knee r_knee l_ankle r_ankle l_heel r_heel l_toe r_toe"
+    "l_shoulder r_shoulder l_elbow r_elbow l_wrist r_wrist l_pinky_mcp r_pinky_mcp l_index_mcp r_index_mcp "
+    "l_thumb_ip r_thumb_ip l_hip r_hip l_knee r_knee l_ankle r_ankle l_heel r_heel l_toe r_toe"
 )
 _MEDIAPIPE_BONES = (
     "nose *_eye_inner *_eye *_eye_outer *_ear | nose *_mouth | nose *_shoulder *_elbow *_wrist *_pinky_mcp | "
@@ -211,7 +211,7 @@ SKELETONS: dict[str, Skeleton] = {
         # one hand of MediaPipe Hands or OpenPose, either side
         _layout("hand21", _HAND, _HAND_BONES, "wrist"),
         # MediaPipe Pose 33, right hand 21, left hand 21, ten FaceMesh points (`FACE_MESH`). The finer detectors have
-        # the plain names; the body detector's own knuckles and mouth corners are `r_pose_index_mcp`, `r_pose_mouth`, ...
+        # the plain names; the body detector's own knuckles and mouth corners are `r_pose_mouth` etc.
         _layout(
             "mediapipe",
             " ".join((_coarse(_MEDIAPIPE), _hand("r_"), _hand("l_"), _FACE_OF_CANONICAL)),
