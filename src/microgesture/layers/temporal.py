@@ -1,0 +1,67 @@
+"""Temporal units of the skeleton graph networks: convolutions along T, each joint for itself.
+
+All of them map (N, C, T, V) to (N, D, ceil(T / stride), V) and want channels-last storage, where a 1x1
+convolution is one matrix product and a slice of channels costs nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TemporalConv(nn.Module):
+    """Convolution over `kernel` frames and batch norm: the temporal unit of ST-GCN, and with kernel 1 the shortcuts.
+
+    Args:
+        channels: C.
+        width: D.
+        kernel: odd number of frames.
+    """
+
+    def __init__(self, channels: int, width: int, kernel: int = 9, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, (kernel, 1), (stride, 1), (kernel // 2, 0))
+        self.bn = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.bn(self.conv(x))
+        return y
+
+
+class BranchedConv(nn.Module):
+    """Dilated convolutions, a max-pool and a plain path side by side: temporal unit of ST-GCN++ (Duan et al., 2022).
+
+    Six branches of D // 6 channels, the first takes the remainder: 3-frame convolutions with dilation 1 to 4, a
+    3-frame max-pool, a 1x1 convolution. Batch norm, ReLU and a 1x1 convolution merge them. The 1x1 convolutions in
+    front of the first five branches are one product here.
+    """
+
+    dilations = (1, 2, 3, 4)
+
+    def __init__(self, channels: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        part = width // (len(self.dilations) + 2)
+        first = width - part * (len(self.dilations) + 1)
+        self.parts = [first] + [part] * len(self.dilations)
+        self.stride = stride
+        self.reduce = nn.Conv2d(channels, sum(self.parts), 1)
+        self.reduce_bn = nn.BatchNorm2d(sum(self.parts))
+        self.dilated = nn.ModuleList(
+            nn.Conv2d(c, c, (3, 1), (stride, 1), (d, 0), (d, 1))
+            for c, d in zip(self.parts, self.dilations, strict=False)
+        )
+        self.plain = nn.Conv2d(channels, part, 1, (stride, 1))
+        self.merge_bn = nn.BatchNorm2d(width)
+        self.merge = nn.Conv2d(width, width, 1)
+        self.bn = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        *to_conv, to_pool = F.relu(self.reduce_bn(self.reduce(x)), inplace=True).split(self.parts, 1)
+        y = [conv(part) for conv, part in zip(self.dilated, to_conv, strict=True)]
+        y.append(F.max_pool2d(to_pool, (3, 1), (self.stride, 1), (1, 0)))
+        y.append(self.plain(x))
+        merged = F.relu(self.merge_bn(torch.cat(y, 1)), inplace=True)
+        out: Tensor = self.bn(self.merge(merged))
+        return out

@@ -1,0 +1,1 @@
+"""One file per published system; `catalogue` lists them without importing torch."""
