@@ -1,0 +1,1 @@
+"""Metrics of the field: numpy in, plain numbers out, no torch."""
