@@ -1,0 +1,81 @@
+"""Opening an input: is it there, is it a file, is it of a sensible size, is it text?"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from microgesture.core.errors import FormatError, NoInput, NotPermitted
+
+PathLike = str | os.PathLike[str]
+
+TEXT_LIMIT = 256 << 20
+"""Bytes a text file (CSV, JSON, EAF, VTT) may have; 10^6 events need about 150 MB as EAF."""
+EVENT_LIMIT = 1_000_000
+"""Segments a timeline may have."""
+
+
+def check_file(path: PathLike) -> Path:
+    """The path of an existing, non-empty regular file that may be read.
+
+    Raises:
+        NoInput: missing, a folder, a pipe or a device (reading those could wait for ever).
+        NotPermitted: the system refuses to open it.
+        FormatError: it has 0 bytes.
+    """
+    file = Path(path)
+    try:
+        status = file.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise NoInput(f"{file}: is a folder, expected a file")
+        if not stat.S_ISREG(status.st_mode):
+            raise NoInput(f"{file}: is a pipe or device, expected a file; save the data to a file first")
+        with file.open("rb"):
+            pass
+    except PermissionError as error:
+        raise NotPermitted(f"{file}: may not be read ({error.strerror})") from error
+    except FileNotFoundError as error:
+        raise NoInput(f"{file}: does not exist") from error
+    except (OSError, ValueError) as error:  # symlink loops, names too long, NUL bytes
+        raise NoInput(f"{file}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+    if status.st_size == 0:
+        raise FormatError(file, "the file is empty (0 bytes)", remedy="copy or record it again")
+    return file
+
+
+def read_bytes(path: PathLike, limit: int = TEXT_LIMIT) -> bytes:
+    """Content of a file of at most `limit` bytes.
+
+    Raises:
+        NoInput, NotPermitted, FormatError: see `check_file`; larger than the limit; unreadable half-way.
+    """
+    file = check_file(path)
+    try:
+        with file.open("rb") as handle:
+            data = handle.read(limit + 1)
+    except OSError as error:
+        raise FormatError(file, f"reading failed ({error.strerror})", remedy="check the disk") from error
+    if len(data) > limit:
+        raise FormatError(
+            file, "the file is too large", expected=f"at most {limit:,} bytes", remedy="split it into several files"
+        )
+    return data
+
+
+def read_text(path: PathLike, limit: int = TEXT_LIMIT) -> str:
+    """UTF-8 text of a file, without byte order mark.
+
+    Raises:
+        NoInput, NotPermitted, FormatError: see `read_bytes`; or the bytes are not UTF-8.
+    """
+    data = read_bytes(path, limit)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            path,
+            f"byte 0x{data[error.start]:02x} is not UTF-8 text",
+            place=f"byte {error.start}",
+            remedy="save it as text in UTF-8; if it is not a text file, the wrong file was named",
+        ) from error
