@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -33,8 +33,8 @@ class PoseBatch:
 
     def to(self, device: torch.device | str) -> PoseBatch:
         """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return PoseBatch(**{name: None if value is None else value.to(device) for name, value in moved.items()})
+        tensors = {f.name: value.to(device) for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        return replace(self, **tensors)
 
     def features(self, channels: int) -> Tensor:
         """Network input (B, M, T, V, channels): coordinates and score, or coordinates alone if `channels` is C.
@@ -49,8 +49,8 @@ class PoseBatch:
                 f"the system reads {channels} channels per joint, the batch has {coordinates} coordinates and a score"
             )
         x = self.xy if channels == coordinates else torch.cat((self.xy, self.score.unsqueeze(-1)), -1)
-        # a traced or exported graph cannot branch on values
-        if not torch.compiler.is_compiling() and not torch.jit.is_tracing() and not torch.isfinite(x).all():
+        # an exported graph cannot branch on values
+        if not torch.compiler.is_compiling() and not torch.isfinite(x).all():
             clip = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
             raise FormatError(
                 "<batch>",

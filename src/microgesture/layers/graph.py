@@ -27,7 +27,7 @@ def binary(skeleton: Skeleton) -> Stack:
 
 
 def spatial(skeleton: Skeleton) -> Stack:
-    """Three subsets (3, V, V): each joint itself; its parents along the bones; its children. ST-GCN++ and CTR-GCN start here."""
+    """Three subsets (3, V, V): each joint itself, its parent, its children. Where ST-GCN++ and CTR-GCN start from."""
     size = len(skeleton)
     parent_to_child = np.zeros((size, size))
     for parent, child in skeleton.bones:
@@ -77,8 +77,8 @@ def multiscale(skeleton: Skeleton, scales: int, window: int = 1) -> Stack:
 def k_adjacency(adjacency: Stack, scales: int, with_self: bool = True) -> Stack:
     """1 where two nodes are exactly k steps apart, k = 0 .. scales-1; `with_self` adds the diagonal to each."""
     distance = _hops(adjacency)
-    ring = np.stack([distance == k for k in range(scales)])
-    return (ring | (np.eye(len(adjacency)) > 0) if with_self else ring).astype(np.float64)
+    ring: Stack = np.stack([distance == k for k in range(scales)]).astype(np.float64)
+    return np.maximum(ring, np.eye(len(adjacency))) if with_self else ring
 
 
 def aggregate(h: Tensor, adjacency: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Weights of official checkpoints, where several official tensors are one tensor here.
 
 A system's `official_keys` maps each key of its own `state_dict` to the official keys that are laid one after the
-other along the first axis. Parallel branches that we compute as one product need nothing more.
+other along the first axis. Parallel branches that we compute as one product need nothing more. Under `""` stand
+official keys that hold nothing learned and are passed over.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ def load_official(model: nn.Module, state: Mapping[str, Tensor], keys: Keys, sou
     Raises:
         FormatError: a tensor is missing, has another shape, or would be left over.
     """
-    missing = sorted({name for names in keys.values() for name in names} - set(state))
+    known = {name for names in keys.values() for name in names}
+    missing = sorted(known - set(keys.get("", ())) - set(state))
     if missing:
         raise FormatError(source, f"{len(missing)} tensors are missing: {', '.join(missing[:3])} ...")
-    left = sorted(set(state) - {name for names in keys.values() for name in names})
+    left = sorted(set(state) - known)
     if left:
         raise FormatError(source, f"{len(left)} tensors have no place in this system: {', '.join(left[:3])} ...")
     own: dict[str, Tensor] = {}

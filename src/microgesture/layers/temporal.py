@@ -6,6 +6,8 @@ convolution is one matrix product and a slice of channels costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,10 +60,47 @@ class BranchedConv(nn.Module):
         self.bn = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        *to_conv, to_pool = F.relu(self.reduce_bn(self.reduce(x)), inplace=True).split(self.parts, 1)
+        reduced = F.relu(self.reduce_bn(self.reduce(x)), inplace=True)
+        *to_conv, to_pool = torch.split(reduced, self.parts, 1)
         y = [conv(part) for conv, part in zip(self.dilated, to_conv, strict=True)]
         y.append(F.max_pool2d(to_pool, (3, 1), (self.stride, 1), (1, 0)))
         y.append(self.plain(x))
         merged = F.relu(self.merge_bn(torch.cat(y, 1)), inplace=True)
         out: Tensor = self.bn(self.merge(merged))
+        return out
+
+
+class PooledBranches(nn.Module):
+    """Dilated convolutions, a max-pool and a plain path side by side: temporal unit of CTR-GCN and MS-G3D.
+
+    One branch of D // n channels for each dilation, one for the max-pool, one for the plain path, which takes the
+    remainder; each ends with its own batch norm, all of them one here. The 1x1 convolutions in front are one product.
+
+    Args:
+        channels: C.
+        width: D.
+        kernel: odd number of frames of the dilated convolutions.
+        dilations: one branch each.
+    """
+
+    def __init__(self, channels: int, width: int, stride: int = 1, kernel: int = 5, dilations: Sequence[int] = (1, 2)):
+        super().__init__()
+        branches = len(dilations) + 2
+        self.part = part = width // branches
+        self.stride = stride
+        self.reduce = nn.Conv2d(channels, part * (branches - 1), 1)
+        self.reduce_bn = nn.BatchNorm2d(part * (branches - 1))
+        self.dilated = nn.ModuleList(
+            nn.Conv2d(part, part, (kernel, 1), (stride, 1), (kernel // 2 * d, 0), (d, 1)) for d in dilations
+        )
+        self.plain = nn.Conv2d(channels, width - part * (branches - 1), 1, (stride, 1))
+        self.bn = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        reduced = F.relu(self.reduce_bn(self.reduce(x)), inplace=True)
+        *to_conv, to_pool = torch.split(reduced, self.part, 1)
+        y = [conv(part) for conv, part in zip(self.dilated, to_conv, strict=True)]
+        y.append(F.max_pool2d(to_pool, (3, 1), (self.stride, 1), (1, 0)))
+        y.append(self.plain(x))
+        out: Tensor = self.bn(torch.cat(y, 1))
         return out

@@ -90,10 +90,10 @@ class Trunk(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        persons = x.shape[1]
+        b, m = x.shape[:2]
         x = self.norm(x).flatten(0, 1).permute(0, 3, 1, 2)  # (B*M, C, T, V), channels-last
         x = self.blocks(x)  # (B*M, D, T', V)
-        return x.unflatten(0, (-1, persons))
+        return x.view(b, m, *x.shape[1:])
 
 
 class STGCNpp(nn.Module):

@@ -1,0 +1,193 @@
+"""CTR-GCN: every channel has its own skeleton graph, refined by the clip itself.
+
+Paper      Y. Chen, Z. Zhang, C. Yuan, B. Li, Y. Deng, W. Hu: Channel-wise Topology Refinement Graph Convolution for
+           Skeleton-Based Action Recognition, ICCV 2021, https://arxiv.org/abs/2107.12213
+Input      xy (B, M, T, V, C) and score (B, M, T, V): M persons, T frames, V joints of `skeleton`
+Output     logits (B, K) for the K labels of `taxonomy`
+Losses     class (cross-entropy)
+Fidelity   verified against the implementation in PYSKL. Holes: none. As there, empty persons take part in the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from microgesture.core.skeleton import Skeleton
+from microgesture.core.taxonomy import Taxonomy
+from microgesture.layers.batch import PoseBatch
+from microgesture.layers.graph import spatial
+from microgesture.layers.losses import class_loss
+from microgesture.layers.norm import PersonJointNorm
+from microgesture.layers.official import Keys
+from microgesture.layers.temporal import PooledBranches, TemporalConv
+
+
+class RefinedGraphConv(nn.Module):
+    """Graph convolution whose adjacency differs per clip and channel: A + alpha * refinement (eq. 7), for 3 subsets.
+
+    The three subsets are computed together; their channels lie one subset after the other.
+    """
+
+    def __init__(self, channels: int, width: int, adjacency: Tensor) -> None:
+        super().__init__()
+        self.subsets = subsets = len(adjacency)
+        relation = 8 if channels <= 16 else channels // 8
+        self.adjacency = nn.Parameter(adjacency.clone())
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.source = nn.Conv2d(channels, subsets * relation, 1)
+        self.target = nn.Conv2d(channels, subsets * relation, 1)
+        self.value = nn.Conv2d(channels, subsets * width, 1)
+        self.refine = nn.Conv2d(subsets * relation, subsets * width, 1, groups=subsets)
+        self.bn = nn.BatchNorm2d(width)
+        self.shortcut = nn.Identity() if channels == width else TemporalConv(channels, width, kernel=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean(2, keepdim=True)  # (N, C, 1, V); a 1x1 convolution commutes with the mean over T
+        relation = self.source(pooled).transpose(2, 3) - self.target(pooled)  # (N, 3R, V, W)
+        refinement = self.refine(relation.tanh()).unflatten(1, (self.subsets, -1))  # (N, 3, D, V, W)
+        graph = self.alpha * refinement + self.adjacency[:, None]
+        value = self.value(x).unflatten(1, (self.subsets, -1))  # (N, 3, D, T, V)
+        y = torch.einsum("nkctv,nkcvw->nctw", value, graph)
+        return F.relu(self.bn(y) + self.shortcut(x), inplace=True)
+
+
+class Block(nn.Module):
+    """Space, then time with a ReLU of its own, then the residual sum."""
+
+    def __init__(self, channels: int, width: int, stride: int, adjacency: Tensor, residual: bool) -> None:
+        super().__init__()
+        self.space = RefinedGraphConv(channels, width, adjacency)
+        self.time = PooledBranches(width, width, stride)
+        self.residual: nn.Module | None = None
+        if residual:
+            same = channels == width and stride == 1
+            self.residual = nn.Identity() if same else TemporalConv(channels, width, kernel=1, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.time(self.space(x)), inplace=True)
+        return y if self.residual is None else F.relu(y + self.residual(x), inplace=True)
+
+
+class Trunk(nn.Module):
+    """Joints to features: (B, M, T, V, C) to (B, M, D, T', V), D = `width * growth[-1]`, T' = T / product of strides.
+
+    Args:
+        skeleton: gives V and the bones.
+        persons: M; the batch norm of the input has statistics for each of them.
+        channels: C.
+        width: channels of the first block.
+        growth: width of each block in multiples of `width`; its length is the number of blocks.
+        strides: temporal stride of each block.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        persons: int,
+        channels: int = 3,
+        width: int = 64,
+        growth: Sequence[int] = (1, 1, 1, 1, 2, 2, 2, 4, 4, 4),
+        strides: Sequence[int] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+    ) -> None:
+        super().__init__()
+        adjacency = torch.from_numpy(spatial(skeleton)).float()
+        widths = [channels, *(width * g for g in growth)]
+        self.width = widths[-1]
+        self.norm = PersonJointNorm(persons, len(skeleton), channels)
+        self.blocks = nn.Sequential(
+            *(
+                Block(c, d, s, adjacency, residual=i > 0)
+                for i, (c, d, s) in enumerate(zip(widths[:-1], widths[1:], strides, strict=True))
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, m = x.shape[:2]
+        x = self.norm(x).flatten(0, 1).permute(0, 3, 1, 2)  # (B*M, C, T, V), channels-last
+        x = self.blocks(x)  # (B*M, D, T', V)
+        return x.view(b, m, *x.shape[1:])
+
+
+class CTRGCN(nn.Module):
+    """CTR-GCN recogniser.
+
+    Args:
+        skeleton, taxonomy, frames, persons: facts of the data; any length is accepted, `persons` is fixed.
+        in_channels: C + 1 to read coordinates and score, C to read coordinates alone.
+        width, growth, strides: see `Trunk`; the defaults are the published network.
+
+    Example:
+        >>> from microgesture.core.layouts import SKELETONS
+        >>> from microgesture.core.taxonomies import IMIGUE
+        >>> model = CTRGCN(SKELETONS["imigue22"], IMIGUE, frames=90, persons=1)
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        taxonomy: Taxonomy,
+        frames: int,
+        persons: int,
+        *,
+        in_channels: int = 3,
+        width: int = 64,
+        growth: Sequence[int] = (1, 1, 1, 1, 2, 2, 2, 4, 4, 4),
+        strides: Sequence[int] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.trunk = Trunk(skeleton, persons, in_channels, width, growth, strides)
+        self.classifier = nn.Linear(self.trunk.width, len(taxonomy))
+
+    def forward(self, batch: PoseBatch) -> Tensor:
+        x = self.trunk(batch.features(self.in_channels))  # (B, M, D, T', V)
+        x = x.mean((-2, -1)).mean(1)  # (B, D)
+        logits: Tensor = self.classifier(x)
+        return logits
+
+    def losses(self, out: Tensor, batch: PoseBatch) -> dict[str, Tensor]:
+        return {"class": class_loss(out, batch)}
+
+
+def official_keys(model: CTRGCN) -> Keys:
+    """Keys of PYSKL's CTRGCN with its GCNHead."""
+    keys = {key: _official(key) for key in model.state_dict()}
+    return keys | {"": ("backbone.A",)}  # the graph before learning
+
+
+def _official(key: str) -> tuple[str, ...]:
+    *path, leaf = key.split(".")
+    match path:
+        case ["classifier"]:
+            return (f"cls_head.fc_cls.{leaf}",)
+        case ["trunk", "norm", "bn"]:
+            return (f"backbone.data_bn.{leaf}",)
+        case ["trunk", "blocks", i, "residual", part]:
+            return (f"backbone.net.{i}.residual.{part}.{leaf}",)
+        case ["trunk", "blocks", i, "space"]:
+            return (f"backbone.net.{i}.gcn1.{'A' if leaf == 'adjacency' else leaf}",)
+        case ["trunk", "blocks", i, "space", "shortcut", part]:
+            return (f"backbone.net.{i}.gcn1.down.{('conv', 'bn').index(part)}.{leaf}",)
+        case ["trunk", "blocks", i, "space", "bn"]:
+            return (f"backbone.net.{i}.gcn1.bn.{leaf}",)
+        case ["trunk", "blocks", i, "space", part]:
+            conv = f"conv{('source', 'target', 'value', 'refine').index(part) + 1}"
+            return tuple(f"backbone.net.{i}.gcn1.convs.{k}.{conv}.{leaf}" for k in range(3))
+        case ["trunk", "blocks", i, "time", *part]:
+            tcn = f"backbone.net.{i}.tcn1.branches"
+            match part:
+                case ["reduce"]:
+                    return tuple(f"{tcn}.{b}.0.{leaf}" for b in range(3))
+                case ["reduce_bn"]:
+                    return tuple(f"{tcn}.{b}.1.{leaf}" for b in range(3))
+                case ["dilated", b]:
+                    return (f"{tcn}.{b}.3.conv.{leaf}",)
+                case ["plain"]:
+                    return (f"{tcn}.3.0.{leaf}",)
+                case ["bn"]:
+                    return tuple(f"{tcn}.{b}.{leaf}" for b in ("0.3.bn", "1.3.bn", "2.4", "3.1"))
+    raise KeyError(key)
