@@ -2,8 +2,9 @@
 
 Sources: iMiGUE (Liu et al., CVPR 2021, arXiv 2107.00285; github.com/linuxsino/iMiGUE), counts of the MiGA training
 split (12,893 clips in 241 videos). SMG (Chen et al., IJCV 2023, doi 10.1007/s11263-023-01761-6; github.com/
-mikecheninoulu/SMG); the counts of its training split are not published, those of the 610 test clips are. MA-52 (Guo
-et al., TCSVT 2024, arXiv 2403.05234; github.com/VUT-HFUT/Micro-Action), counts of the 11,250 training clips.
+mikecheninoulu/SMG), counts of the 2,452 clips of subjects 1-30 as a re-implementation prints them (github.com/
+andradediana/microgesture-recognition). MA-52 (Guo et al., TCSVT 2024, arXiv 2403.05234; github.com/VUT-HFUT/
+Micro-Action), counts of the 11,250 training clips.
 """
 
 from __future__ import annotations
@@ -84,38 +85,40 @@ IMIGUE = _taxonomy(
 )
 
 # ---- SMG. The regions are ours; the published order of names and of counts may differ, so read no sense into counts.
-_SMG: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Turtling neck and shoulder", "Head", ("turtle neck",)),
-    ("Rubbing eyes and forehead", "Head-Hand", ("rubbing eyes", "touching forehead")),
-    ("Folding arms", "Body-Hand", ("crossing arms", "crossed arms")),
-    ("Touching or covering suprasternal notch", "Body-Hand", ("touching suprasternal notch", "touching chest")),
-    ("Moving legs", "Lower limb", ("shaking legs",)),
-    ("Touching or scratching neck", "Body-Hand", ("scratching neck", "touching neck")),
-    ("Folding arms behind body", "Body-Hand", ("arms behind body",)),
-    ("Rubbing hands and crossing fingers", "Hand", ("rubbing hands", "crossing fingers")),
-    ("Arms akimbo", "Hand", ("hands on hips",)),
-    ("Crossing legs", "Lower limb", ("crossed legs",)),
-    ("Scratching some part of body", "Body-Hand", ("scratching body",)),
+_SMG: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
+    ("Turtling neck and shoulder", "Head", 40, ("turtle neck",)),
+    ("Rubbing eyes and forehead", "Head-Hand", 48, ("rubbing eyes", "touching forehead")),
+    ("Folding arms", "Body-Hand", 175, ("crossing arms", "crossed arms")),
+    ("Touching or covering suprasternal notch", "Body-Hand", 9, ("touching suprasternal notch", "touching chest")),
+    ("Moving legs", "Lower limb", 720, ("shaking legs",)),
+    ("Touching or scratching neck", "Body-Hand", 21, ("scratching neck", "touching neck")),
+    ("Folding arms behind body", "Body-Hand", 101, ("arms behind body",)),
+    ("Rubbing hands and crossing fingers", "Hand", 249, ("rubbing hands", "crossing fingers")),
+    ("Arms akimbo", "Hand", 724, ("hands on hips",)),
+    ("Crossing legs", "Lower limb", 11, ("crossed legs",)),
+    ("Scratching some part of body", "Body-Hand", 14, ("scratching body",)),
     (
         "Scratching or touching facial parts other than eyes",
         "Head-Hand",
+        167,
         ("touching face", "scratching face", "touching facial parts"),
     ),
-    ("Playing or adjusting hair", "Head-Hand", ("playing with hair",)),
-    ("Holding arms", "Hand", ("holding arm",)),
-    ("Pulling shirt collar", "Body-Hand", ("adjusting collar",)),
+    ("Playing or adjusting hair", "Head-Hand", 41, ("playing with hair",)),
+    ("Holding arms", "Hand", 63, ("holding arm",)),
+    ("Pulling shirt collar", "Body-Hand", 11, ("adjusting collar",)),
     (
         "Playing with jewellery and manipulating other objects",
         "Hand",
+        19,
         ("playing with objects", "playing with jewellery", "playing with jewelry"),
     ),
-    ("Illustrative hand gestures", "none", ("illustrative", "illustrative gestures", "non-MG")),
+    ("Illustrative hand gestures", "none", 39, ("illustrative", "illustrative gestures", "non-MG")),
 )
 SMG = _taxonomy(
     "smg",
     "SMG",
     ("Head", "Hand", "Body-Hand", "Head-Hand", "Lower limb"),
-    tuple((name, group, "", 0, aliases) for name, group, aliases in _SMG),
+    tuple((name, group, "", count, aliases) for name, group, count, aliases in _SMG),
     illustrative=16,
     uncertain=(),
 )
