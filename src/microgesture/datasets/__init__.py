@@ -1,0 +1,1 @@
+"""One file per dataset, and how its clips become batches."""

@@ -1,0 +1,150 @@
+"""`Clips`: pre-cut, labelled clips in memory; `ClipDataset`: what a dataset states and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microgesture.core.errors import FormatError
+from microgesture.core.skeleton import Skeleton
+from microgesture.core.taxonomy import Taxonomy
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """N clips of M persons, one behind the other on the time axis; clip i is frames `offsets[i]:offsets[i + 1]`.
+
+    Args:
+        xy: float32 (sum of T, M, V, C), pixels or metres, y downwards.
+        score: float32 (sum of T, M, V), 0 = missing.
+        offsets: int64 (N + 1,), rising from 0 to the sum of T.
+        label: int64 (N,), ids in `taxonomy`.
+        subject: int64 (N,), who moves.
+        source: file or generator, named in errors.
+
+    Raises:
+        FormatError: parts do not agree, a clip is empty, a seen joint is not finite, or there are no clips.
+    """
+
+    xy: Floats
+    score: Floats
+    offsets: Ids
+    label: Ids
+    subject: Ids
+    skeleton: Skeleton
+    taxonomy: Taxonomy
+    source: str
+
+    def __post_init__(self) -> None:
+        n, v, k = len(self.label), len(self.skeleton), len(self.taxonomy)
+        if not n:
+            raise self._wrong("holds no clips", "at least one", "check the split and the subjects asked for")
+        if self.xy.ndim != 4 or self.xy.shape[2] != v or self.xy.shape[3] not in (2, 3):
+            raise self._wrong(f"coordinates have shape {self.xy.shape}", f"(T, M, {v}, 2 or 3)")
+        if self.score.shape != self.xy.shape[:3]:
+            raise self._wrong(f"scores have shape {self.score.shape}", str(self.xy.shape[:3]))
+        if self.offsets.shape != (n + 1,) or self.subject.shape != (n,) or self.label.shape != (n,):
+            raise self._wrong(
+                f"{n} labels, {len(self.subject)} subjects and {len(self.offsets)} offsets do not belong together",
+                "one subject per label and one offset more",
+            )
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.xy) or (np.diff(self.offsets) <= 0).any():
+            raise self._wrong("clip borders are not rising", f"0 to {len(self.xy)} without empty clips")
+        if self.label.min() < 0 or self.label.max() >= k:
+            raise self._wrong(f"labels lie in {self.label.min()}..{self.label.max()}", f"0..{k - 1}")
+        bad = ~np.isfinite(self.xy).all(-1) & (self.score > 0) | ~np.isfinite(self.score)
+        if bad.any():
+            clip = int(np.searchsorted(self.offsets, np.argwhere(bad)[0][0], side="right")) - 1
+            raise self._wrong(
+                "coordinates or scores are not finite",
+                "finite numbers",
+                "mark missing joints with score 0",
+                place=f"clip {clip}",
+            )
+
+    def _wrong(self, problem: str, expected: str, remedy: str | None = None, place: str | None = None) -> FormatError:
+        remedy = remedy or "fetch or convert the file again"
+        return FormatError(self.source, problem, place=place, expected=expected, remedy=remedy)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, i: int) -> tuple[Floats, Floats]:
+        """Coordinates (M, T, V, C) and scores (M, T, V) of clip i."""
+        frames = slice(self.offsets[i], self.offsets[i + 1])
+        return self.xy[frames].swapaxes(0, 1), self.score[frames].swapaxes(0, 1)
+
+    def __iter__(self) -> Iterator[tuple[Floats, Floats]]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def counts(self) -> Ids:
+        """Clips per class, (K,)."""
+        return np.bincount(self.label, minlength=len(self.taxonomy)).astype(np.int64)
+
+    def where(self, keep: NDArray[np.bool_], name: str) -> Clips:
+        """The clips marked in `keep` (N,); `name` is added to the source."""
+        lengths = np.diff(self.offsets)
+        frames = np.repeat(keep, lengths)
+        return Clips(
+            self.xy[frames],
+            self.score[frames],
+            np.concatenate(([0], np.cumsum(lengths[keep]))).astype(np.int64),
+            self.label[keep],
+            self.subject[keep],
+            self.skeleton,
+            self.taxonomy,
+            f"{self.source} ({name})",
+        )
+
+
+@runtime_checkable
+class ClipDataset(Protocol):
+    """A dataset of clips. Its constructor does no work; what it states must be known without reading a file.
+
+    Args:
+        key: name of the dataset, e.g. `"utd_mhad"`.
+        fps: frames per second of the clips.
+        persons: M.
+        coordinates: C, 2 or 3.
+        splits: names `clips` accepts; `"train"` and `"test"` at least, `"val"` where there is one.
+    """
+
+    key: str
+    skeleton: Skeleton
+    taxonomy: Taxonomy
+    fps: float
+    persons: int
+    coordinates: int
+    splits: tuple[str, ...]
+
+    def clips(self, split: str) -> Clips:
+        """All clips of a split, always the same and in the same order.
+
+        Raises:
+            NoInput, FormatError: the data are missing or damaged.
+            UsageError: there is no such split.
+        """
+        ...
+
+
+@runtime_checkable
+class EndlessDataset(ClipDataset, Protocol):
+    """A dataset that makes new training clips at any time.
+
+    Args:
+        epoch_clips: clips called one epoch.
+    """
+
+    epoch_clips: int
+
+    def fresh(self, count: int, seed: tuple[int, ...]) -> Clips:
+        """`count` new training clips; the same seed gives the same clips."""
+        ...

@@ -1,0 +1,156 @@
+"""From clips to batches: normalise, augment, streams, fixed length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from microgesture.core.errors import UsageError
+from microgesture.core.normalise import body_normalise
+from microgesture.datasets.augment import Augmentation, Motion
+from microgesture.datasets.clips import ClipDataset, Clips, EndlessDataset, Floats
+from microgesture.datasets.sampling import Balance, EpochSampler, resample, uniform_frames, uniform_views
+from microgesture.datasets.streams import Stream, streams
+from microgesture.layers.batch import PoseBatch
+
+Sample = tuple[Floats, Floats, int]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How clips become batches.
+
+    Args:
+        frames: T of every sample.
+        streams: one or more of joint, bone, joint_motion, bone_motion; several lie beside each other on axis C.
+        sampling: `"resample"` stretches the whole clip to `frames`; `"uniform"` takes random frames in order.
+        views: samples per clip that are averaged in a test, for `"uniform"`.
+        balance: how often a class is shown, see `sampling.epoch`.
+        batch: clips per batch.
+        augment: changes of training clips, in order.
+        workers: processes that prepare batches; 0 prepares them in the main one.
+    """
+
+    frames: int = 64
+    streams: Sequence[Stream] = ("joint",)
+    sampling: Literal["resample", "uniform"] = "resample"
+    views: int = 1
+    balance: Balance = "instance"
+    batch: int = 32
+    augment: Sequence[Augmentation] = field(default_factory=tuple)
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 1), ("views", 1), ("batch", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"loading.{name} is {getattr(self, name)}; it must be at least {least}")
+        if not self.streams:
+            raise UsageError("loading.streams is empty; name joint, bone, joint_motion or bone_motion")
+        if self.views > 1 and self.sampling != "uniform":
+            raise UsageError("loading.views above 1 needs loading.sampling 'uniform': resampling has one view only")
+
+    def channels(self, dataset: ClipDataset) -> int:
+        """Channels per joint that a batch of this dataset offers: coordinates of all streams and the score."""
+        return dataset.coordinates * len(self.streams) + 1
+
+
+def train_loader(dataset: ClipDataset, loading: Loading, seed: int) -> DataLoader[PoseBatch]:
+    """Batches of one epoch after the other; the trainer calls `sampler.set_epoch`."""
+    if isinstance(dataset, EndlessDataset):
+        batches = -(-dataset.epoch_clips // loading.batch)
+        fresh = _Fresh(dataset, loading, seed, batches)
+        sampler = EpochSampler(batches, None, "instance", seed)
+        return _loader(fresh, loading, sampler=sampler, batch_size=None)
+    clips = dataset.clips("train")
+    stored = _Stored(clips, loading, seed, training=True)
+    sampler = EpochSampler(len(clips), clips.label, loading.balance, seed)
+    # a last batch of one clip has no variance for batch norm to use
+    odd = len(clips) % loading.batch == 1 and len(clips) > 1
+    return _loader(stored, loading, sampler=sampler, batch_size=loading.batch, collate_fn=_collate, drop_last=odd)
+
+
+def test_loader(clips: Clips, loading: Loading) -> DataLoader[PoseBatch]:
+    """Batches in the order of the clips; with several views a clip's samples follow each other."""
+    stored = _Stored(clips, loading, 0, training=False)
+    return _loader(stored, loading, batch_size=loading.batch, collate_fn=_collate)
+
+
+def _loader(data: Dataset[object], loading: Loading, **options: object) -> DataLoader[PoseBatch]:
+    many: dict[str, object] = {"persistent_workers": True} if loading.workers else {}
+    return DataLoader(data, num_workers=loading.workers, **options, **many)  # type: ignore[arg-type]
+
+
+class _Stored(Dataset[object]):
+    """Clips in memory, normalised once; a ticket is `epoch * N + clip`."""
+
+    def __init__(self, clips: Clips, loading: Loading, seed: int, training: bool) -> None:
+        self.motions = [_normalise(xy, score, clips) for xy, score in clips]
+        self.labels, self.loading, self.seed, self.training = clips.label, loading, seed, training
+
+    def __len__(self) -> int:
+        return len(self.motions)
+
+    def __getitem__(self, ticket: int) -> list[Sample]:
+        _, i = divmod(ticket, len(self))
+        motion, label = self.motions[i], int(self.labels[i])
+        if self.training:
+            return [_train_sample(motion, label, self.loading, (self.seed, ticket))]
+        views = _views(motion, self.loading)
+        return [(xy, score, label) for xy, score in views]
+
+
+class _Fresh(Dataset[object]):
+    """New clips for every ticket, a batch at a time."""
+
+    def __init__(self, dataset: EndlessDataset, loading: Loading, seed: int, batches: int) -> None:
+        self.dataset, self.loading, self.seed, self.batches = dataset, loading, seed, batches
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, ticket: int) -> PoseBatch:
+        clips = self.dataset.fresh(self.loading.batch, (self.seed, ticket))
+        return _collate(
+            [
+                [_train_sample(_normalise(*clips[i], clips), int(clips.label[i]), self.loading, (self.seed, ticket, i))]
+                for i in range(len(clips))
+            ]
+        )
+
+
+def _normalise(xy: Floats, score: Floats, clips: Clips) -> Motion:
+    return Motion(body_normalise(xy, score, clips.skeleton).xy, score, clips.skeleton)
+
+
+def _train_sample(motion: Motion, label: int, loading: Loading, seed: tuple[int, ...]) -> Sample:
+    draw = np.random.default_rng(seed)
+    for augmentation in loading.augment:
+        motion = augmentation(motion, draw)
+    xy, score = streams(*motion, loading.streams)
+    if loading.sampling == "resample":
+        xy, score = resample(xy, score, loading.frames)
+    else:
+        frames = uniform_frames(xy.shape[1], loading.frames, np.random.RandomState(draw.integers(1 << 32)))
+        xy, score = xy[:, frames], score[:, frames]
+    return xy, score, label
+
+
+def _views(motion: Motion, loading: Loading) -> list[tuple[Floats, Floats]]:
+    xy, score = streams(*motion, loading.streams)
+    if loading.sampling == "resample":
+        return [resample(xy, score, loading.frames)]
+    return [(xy[:, f], score[:, f]) for f in uniform_views(xy.shape[1], loading.frames, loading.views)]
+
+
+def _collate(clips: list[list[Sample]]) -> PoseBatch:
+    samples = [sample for views in clips for sample in views]
+    return PoseBatch(
+        torch.from_numpy(np.stack([xy for xy, _, _ in samples])),
+        torch.from_numpy(np.stack([score for _, score, _ in samples])),
+        torch.tensor([label for _, _, label in samples]),
+    )

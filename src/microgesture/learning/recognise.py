@@ -1,0 +1,188 @@
+"""The recognition task on Lightning: any system that turns a `PoseBatch` into class logits learns here.
+
+The task adds up `system.losses`, steps the optimizer along a warm-up and a cosine, and keeps `last.ckpt` so that an
+interrupted run goes on where it stopped and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.plugins.io import CheckpointIO
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from microgesture.core.durable import replacing
+from microgesture.core.errors import FormatError, NoInput
+from microgesture.layers.batch import PoseBatch
+from microgesture.learning.recipe import Training
+
+LAST, LOG = "last.ckpt", "log.jsonl"
+
+
+class Recognise(pl.LightningModule):
+    """Trains `system` to name clips.
+
+    Args:
+        system: `forward(batch) -> logits (B, K)` and `losses(out, batch) -> named terms`.
+        optimizer: makes the optimizer from the parameters.
+        classes: K.
+    """
+
+    def __init__(
+        self, system: nn.Module, optimizer: Callable[[Any], Optimizer], training: Training, classes: int
+    ) -> None:
+        super().__init__()
+        self.system, self.training_settings, self.classes = system, training, classes
+        self._make_optimizer = optimizer
+
+    def on_train_epoch_start(self) -> None:
+        # dropout must not depend on whether the run was interrupted before this epoch
+        torch.manual_seed(self.training_settings.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: PoseBatch, _: int) -> Tensor:
+        out = self.system(batch)
+        terms: dict[str, Tensor] = self.system.losses(out, self._smooth(batch))  # type: ignore[operator]
+        loss = torch.stack(list(terms.values())).sum()
+        self.log_dict(
+            {f"loss/{name}": term for name, term in terms.items()}, on_epoch=True, on_step=False, batch_size=len(batch)
+        )
+        self.log("loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: PoseBatch, _: int) -> None:
+        logits = self.system(batch)
+        right = (logits.argmax(-1) == batch.label).float().mean()
+        self.log("val/top1", right, prog_bar=True, batch_size=len(batch))
+
+    def _smooth(self, batch: PoseBatch) -> PoseBatch:
+        amount = self.training_settings.label_smoothing
+        if not amount or batch.soft is not None or batch.label is None:
+            return batch
+        soft = F.one_hot(batch.label, self.classes).to(batch.xy.dtype) * (1 - amount) + amount / self.classes
+        return PoseBatch(batch.xy, batch.score, batch.label, batch.weight, soft)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._make_optimizer(parameter_groups(self.system))
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        warm = self.training_settings.warmup * steps / self.training_settings.epochs
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, warm, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: PoseBatch, device: torch.device, _: int) -> PoseBatch:
+        return batch.to(device)
+
+
+def parameter_groups(system: nn.Module) -> list[dict[str, Any]]:
+    """Weights, and those that must not decay: biases, norms and other vectors."""
+    learn = [p for p in system.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in learn if p.ndim > 1]},
+        {"params": [p for p in learn if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def learning_rate(step: int, warm: float, steps: int) -> float:
+    """Factor on the learning rate: linear up to `warm` steps, then half a cosine down to 0.
+
+    Example:
+        >>> [learning_rate(s, 2, 10) for s in (0, 1, 2, 6, 10)]
+        [0.333..., 0.666..., 1.0, 0.5, 0.0]
+    """
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, steps - warm))))
+
+
+class Checkpoints(CheckpointIO):
+    """Training states: 32 bytes SHA-256, then what `torch.save` writes. Written durably, read without pickled code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        data = buffer.getvalue()
+        with replacing(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(data).digest() + data)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise NoInput(f"{path}: no training state there ({error.strerror})") from error
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            raise FormatError(path, "is damaged: its SHA-256 does not fit", remedy="train again without --resume")
+        state: dict[str, Any] = torch.load(BytesIO(data[32:]), map_location=map_location, weights_only=True)
+        return state
+
+    def remove_checkpoint(self, path: Any) -> None:
+        os.unlink(path)
+
+
+class Journal(pl.Callback):
+    """After every epoch: the training state into `last.ckpt`, one line of figures into `log.jsonl`."""
+
+    def __init__(self, folder: Path, tell: Callable[[str], None] | None = None) -> None:
+        self.folder, self.tell, self.start = folder, tell, time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        figures = {name: round(float(value), 5) for name, value in trainer.callback_metrics.items()}
+        seconds = round(time.perf_counter() - self.start, 2)
+        line = {"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds}
+        with open(self.folder / LOG, "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        if self.tell is not None:
+            self.tell("  ".join(f"{name} {value}" for name, value in line.items()))
+        trainer.save_checkpoint(self.folder / LAST)
+
+
+def fit(
+    task: Recognise,
+    train_batches: Any,
+    val_batches: Any,
+    folder: Path,
+    resume: bool,
+    tell: Callable[[str], None] | None = None,
+) -> nn.Module:
+    """Train, from `folder/last.ckpt` on if `resume`; returns the system with its final (averaged) weights."""
+    settings = task.training_settings
+    callbacks: list[pl.Callback] = []
+    if settings.ema:
+        from lightning.pytorch.callbacks import EMAWeightAveraging
+
+        callbacks.append(EMAWeightAveraging(decay=settings.ema))
+    callbacks.append(Journal(folder, tell))
+    trainer = pl.Trainer(
+        max_epochs=settings.epochs,
+        accelerator="auto",
+        devices=1,
+        precision=settings.precision,
+        gradient_clip_val=settings.clip or None,
+        callbacks=callbacks,
+        plugins=[Checkpoints()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=settings.validate_every or None,
+        limit_val_batches=None if settings.validate_every else 0,
+        default_root_dir=folder,
+    )
+    last = folder / LAST if resume else None
+    trainer.fit(task, train_batches, val_batches, ckpt_path=last, weights_only=True)
+    return task.system

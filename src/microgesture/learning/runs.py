@@ -1,0 +1,195 @@
+"""`train` and `test`: what the command line calls. A run is a folder; see `checkpoint` for the model in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from microgesture.core.durable import make_folder, write_text
+from microgesture.core.errors import NoInput, UsageError
+
+if TYPE_CHECKING:
+    from microgesture.datasets.clips import ClipDataset
+    from microgesture.datasets.loading import Loading
+    from microgesture.learning.checkpoint import Facts
+    from microgesture.learning.recipe import Recipe
+
+RECIPE, RECORD = "recipe.yaml", "test.json"
+_Path = str | os.PathLike[str]
+
+
+def train(
+    recipe: _Path,
+    overrides: Sequence[str] = (),
+    out: _Path | None = None,
+    resume: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Path:
+    """Train a system by a recipe and save it.
+
+    Args:
+        overrides: settings that replace the recipe's, see `read_recipe`.
+        out: folder of the run, by default `runs/<dataset>/<recipe>`.
+        resume: go on from `last.ckpt` in that folder, if there is one.
+        tell: gets a line of figures after every epoch.
+
+    Returns:
+        The folder: `model.safetensors`, `config.json`, `recipe.yaml`, `log.jsonl`, `last.ckpt`.
+
+    Raises:
+        UsageError: the recipe is wrong, or the folder holds a finished or another run.
+        NoInput, FormatError: the data are missing or damaged.
+    """
+    from microgesture.learning.recipe import read_recipe, write_recipe
+
+    plan = read_recipe(recipe, overrides)
+    folder = make_folder(out or Path("runs") / plan.name)
+    written = write_recipe(plan.plain)
+    before = folder / RECIPE
+    if before.exists() and not resume and (folder / "last.ckpt").exists():
+        raise UsageError(f"{folder} holds a run already; go on with --resume or choose another folder with --out")
+    if before.exists() and resume and before.read_text(encoding="utf-8") != written:
+        raise UsageError(f"{before} differs from this recipe: a run is resumed with the settings it began with")
+    dataset, loading, facts = _data(plan)
+
+    import torch
+
+    from microgesture.datasets.loading import test_loader, train_loader
+    from microgesture.learning.checkpoint import save_pretrained
+    from microgesture.learning.recognise import Recognise, fit
+
+    settings = plan.training
+    torch.manual_seed(settings.seed)
+    system = plan.system.build(**facts.arguments(plan.system.cls))  # type: ignore[arg-type]
+    task = Recognise(system, lambda params: plan.optimizer.build(params=params), settings, len(facts.taxonomy))
+    batches = train_loader(dataset, loading, settings.seed)
+    look = settings.validate_every and "val" in dataset.splits
+    validation = test_loader(dataset.clips("val"), replace(loading, views=1)) if look else None
+    write_text(before, written)
+    goes_on = resume and (folder / "last.ckpt").exists()
+    trained = fit(task, batches, validation, folder, goes_on, tell)
+    return save_pretrained(
+        folder,
+        trained,
+        facts,
+        plan.system.args,
+        recipe=plan.name,
+        commit=commit(),
+        seed=settings.seed,
+        epochs=settings.epochs,
+    )
+
+
+def test(  # noqa: PT028  no test of pytest's
+    recipe_or_run: _Path,
+    overrides: Sequence[str] = (),
+    weights: _Path | None = None,
+    split: str = "test",
+    out: _Path | None = None,
+) -> dict[str, Any]:
+    """Measure a trained system on a split.
+
+    Args:
+        recipe_or_run: a folder `train` has written, or a recipe: then the model is `weights`, else the recipe's
+            own `weights`, else the run `train` writes by default.
+        out: folder for `test.json`, by default the run.
+
+    Returns:
+        The record: system, recipe, commit, seed, split, parameters, metrics with intervals and floor.
+
+    Raises:
+        NoInput: the model or the data are missing.
+        FormatError: one of them is damaged, or the model knows other labels than the data.
+    """
+    from microgesture.learning.checkpoint import from_pretrained
+    from microgesture.learning.recipe import read_recipe
+
+    given = Path(recipe_or_run)
+    path = given / RECIPE if given.is_dir() else given
+    plan = read_recipe(path, overrides)
+    default = given if given.is_dir() else plan.weights or Path("runs") / plan.name
+    model = Path(weights or default)
+    dataset, loading, facts = _data(plan)
+    try:
+        saved = from_pretrained(model, taxonomy=facts.taxonomy)
+    except NoInput as error:
+        raise NoInput(f"{error}. Train one: microgesture train {path}") from error
+    if saved.facts.skeleton != facts.skeleton:
+        raise UsageError(f"{model} reads '{saved.facts.skeleton.name}', the data have '{facts.skeleton.name}'")
+
+    from microgesture.evaluation.classification import summary
+
+    clips = dataset.clips(split)
+    probabilities = predict(saved.system, clips, loading)
+    taxonomy = facts.taxonomy
+    coarse = [taxonomy.group_of(i) for i in range(len(taxonomy))] if taxonomy.key == "ma52" else None
+    record: dict[str, Any] = {
+        "system": saved.config["system"]["class_path"],
+        "recipe": plan.name,
+        "model": str(saved.folder),
+        "weights_sha256": saved.config["sha256"],
+        "commit": commit(),
+        "seed": saved.config.get("seed"),
+        "dataset": dataset.key,
+        "taxonomy": taxonomy.key,
+        "split": split,
+        "source": clips.source,
+        "parameters": saved.config["parameters"],
+        "metrics": summary(probabilities, clips.label, subjects=clips.subject, coarse_of=coarse),
+    }
+    target = Path(out) if out else (saved.folder if os.access(saved.folder, os.W_OK) and not plan.weights else None)
+    if target is not None:
+        write_text(make_folder(target) / RECORD, json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def predict(system: Any, clips: Any, loading: Loading) -> Any:
+    """Class probabilities (N, K) of all clips, the mean over a clip's views."""
+    import numpy as np
+    import torch
+
+    from microgesture.datasets.loading import test_loader
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    system = system.to(device).eval()
+    rows = []
+    with torch.inference_mode():
+        for batch in test_loader(clips, loading):
+            p = system(batch.to(device)).softmax(-1).cpu().double().numpy()
+            rows.append(p.reshape(-1, loading.views, p.shape[-1]).mean(1))
+    return np.concatenate(rows)
+
+
+def commit() -> str | None:
+    """Commit of the working tree the package runs from; None for an installed package."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git on this machine: the record says so by leaving it open
+    return done.stdout.strip()
+
+
+def _data(plan: Recipe) -> tuple[ClipDataset, Loading, Facts]:
+    from microgesture.learning.checkpoint import Facts
+
+    dataset: ClipDataset = plan.data.build()
+    loading: Loading = plan.loading.build()
+    facts = Facts(
+        dataset.skeleton,
+        (dataset.taxonomy,),
+        loading.frames,
+        dataset.persons,
+        loading.channels(dataset),
+        dataset.fps,
+    )
+    return dataset, loading, facts
