@@ -1,4 +1,4 @@
-"""What all tests share: fixed random choices, no network, and the folder of recordings that are not part of the repository."""
+"""What all tests share: fixed random choices, no network, and the folder of real recordings (not in the repository)."""
 
 from __future__ import annotations
 
