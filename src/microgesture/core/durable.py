@@ -43,21 +43,33 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     # the suffix is kept at the end: some writers choose the format by it
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    with writing(target):
+        try:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, target)
+            _flush(target.parent)
+        finally:  # inside `writing`: where a folder is missing or closed, removing fails as creating did
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn the system's errors inside the block into ours, naming `path`.
+
+    Raises:
+        NotPermitted, CannotCreate, OutputFailed: with the path and the system's reason.
+    """
     try:
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, target)
-        _flush(target.parent)
+        yield
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise NotPermitted(f"{target}: may not be written ({error.strerror})") from error
+            raise NotPermitted(f"{path}: may not be written ({error.strerror})") from error
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
-            raise CannotCreate(f"{target}: cannot be created ({error.strerror})") from error
+            raise CannotCreate(f"{path}: cannot be created ({error.strerror})") from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
-            raise OutputFailed(f"{target}: writing failed ({error.strerror}); the old content is untouched") from error
+            raise OutputFailed(f"{path}: writing failed ({error.strerror}); the old content is untouched") from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -91,8 +91,11 @@ class MissingExtra(MicrogestureError):
     exit_code = 69
 
     def __init__(self, extra: str, needed_for: str) -> None:
-        self.extra = extra
+        self.extra, self.needed_for = extra, needed_for
         super().__init__(f"{needed_for} needs the extra '{extra}': pip install 'microgesture[{extra}]'")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.extra, self.needed_for))
 
 
 class CannotCreate(MicrogestureError):
