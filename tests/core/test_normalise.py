@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.normalise import Normalised, body_normalise
@@ -15,7 +16,7 @@ BODY = SKELETONS["openpose25"]
 layouts = st.sampled_from(list(SKELETONS.values()))
 
 
-def person(frames: int = 9, coordinates: int = 2, unit: float = 100.0) -> np.ndarray:
+def person(frames: int = 9, coordinates: int = 2, unit: float = 100.0) -> NDArray[np.float64]:
     """A standing body of shoulder width `unit`, neck at (3, 2) units, that sways a little. (T, 25, C)"""
     rest = np.zeros((25, coordinates))
     for joint, x, y in (
@@ -28,7 +29,7 @@ def person(frames: int = 9, coordinates: int = 2, unit: float = 100.0) -> np.nda
     return np.asarray((rest + sway + 2 + np.eye(coordinates)[0]) * unit)
 
 
-def seen(*joints: str, frames: int = 9) -> np.ndarray:
+def seen(*joints: str, frames: int = 9) -> NDArray[np.float64]:
     score = np.zeros((frames, 25))
     score[:, [BODY.index(j) for j in joints]] = 0.7
     return score
@@ -37,7 +38,8 @@ def seen(*joints: str, frames: int = 9) -> np.ndarray:
 @pytest.mark.parametrize(("coordinates", "unit"), [(2, 180.0), (3, 0.38)])
 def test_pixels_and_metres_become_shoulder_widths(coordinates: int, unit: float) -> None:
     body = body_normalise(person(9, coordinates, unit), np.ones((9, 25)), BODY)
-    assert body.scale == pytest.approx(unit) and body.origin[:2] == pytest.approx([3 * unit, 2 * unit])
+    assert body.scale == pytest.approx(unit)
+    assert body.origin[:2] == pytest.approx([3 * unit, 2 * unit])
     np.testing.assert_allclose(body.xy[4, BODY.index("l_shoulder"), :2], [0.5, 0], atol=1e-5)
     np.testing.assert_allclose(body.xy[4, BODY.index("nose"), :2], [0, -0.8], atol=1e-5)
     assert body.xy.dtype == np.float32
@@ -52,7 +54,8 @@ def test_an_outlier_frame_moves_nothing() -> None:
     xy = person()
     xy[3] += 5000
     wild, calm = body_normalise(xy, np.ones((9, 25)), BODY), body_normalise(person(), np.ones((9, 25)), BODY)
-    assert abs(wild.origin - calm.origin).max() < 10 and wild.scale == pytest.approx(calm.scale)
+    assert abs(wild.origin - calm.origin).max() < 10
+    assert wild.scale == pytest.approx(calm.scale)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,9 @@ def test_result_is_finite_and_can_be_undone(layout: Skeleton, frames: int, c: in
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         body = body_normalise(xy, score, layout)
-    assert np.isfinite(body.xy).all() and np.isfinite(body.origin).all() and body.scale > 0
+    assert np.isfinite(body.xy).all()
+    assert np.isfinite(body.origin).all()
+    assert body.scale > 0
     assert (body.xy[~score] == 0).all()
     np.testing.assert_allclose((body.xy * body.scale + body.origin)[score], xy[score], atol=0.05)
 
@@ -103,7 +108,9 @@ def test_place_and_size_of_the_person_do_not_matter(size: float, x: float, y: fl
 
 def test_nobody_gives_zeros() -> None:
     body = body_normalise(np.full((4, 25, 2), np.nan), np.zeros((4, 25)), BODY)
-    assert (body.xy == 0).all() and (body.origin == 0).all() and body.scale == 1
+    assert (body.xy == 0).all()
+    assert (body.origin == 0).all()
+    assert body.scale == 1
 
 
 def test_many_clips_at_once_are_as_one_by_one() -> None:
@@ -115,7 +122,8 @@ def test_many_clips_at_once_are_as_one_by_one() -> None:
     for i, m in np.ndindex(3, 2):
         alone: Normalised = body_normalise(xy[i, m], score[i, m], BODY)
         np.testing.assert_array_equal(together.xy[i, m], alone.xy)
-        assert together.scale[i, m] == alone.scale and (together.origin[i, m] == alone.origin).all()
+        assert together.scale[i, m] == alone.scale
+        assert (together.origin[i, m] == alone.origin).all()
 
 
 def test_median_ignores_missing_frames() -> None:
@@ -134,6 +142,6 @@ def test_median_ignores_missing_frames() -> None:
         (np.full((4, 25, 2), np.nan), np.ones((4, 25)), r"finite where the score is above 0"),
     ],
 )
-def test_wrong_shapes_and_nan_are_refused(xy: np.ndarray, score: np.ndarray, message: str) -> None:
+def test_wrong_shapes_and_nan_are_refused(xy: NDArray[np.float64], score: NDArray[np.float64], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         body_normalise(xy, score, BODY)

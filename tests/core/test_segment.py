@@ -37,7 +37,8 @@ def test_scores_are_probabilities(score: float) -> None:
 def test_overlap_is_symmetric_and_iou_is_a_share(a: Segment, b: Segment) -> None:
     assert a & b == b & a
     assert a.iou(b) == pytest.approx(b.iou(a))
-    assert 0 <= a.iou(b) <= 1 + 1e-12 and (a.iou(b) > 0) == ((a & b) is not None)
+    assert 0 <= a.iou(b) <= 1 + 1e-12
+    assert (a.iou(b) > 0) == ((a & b) is not None)
     assert a.iou(a) == pytest.approx(1)
 
 
@@ -48,13 +49,15 @@ def test_iou_does_not_depend_on_when(a: Segment, b: Segment, later: float) -> No
 
 
 def test_touching_segments_do_not_overlap() -> None:
-    assert Segment(0, 1, 0) & Segment(1, 2, 0) is None and Segment(0, 1, 0).iou(Segment(1, 2, 0)) == 0
+    assert Segment(0, 1, 0) & Segment(1, 2, 0) is None
+    assert Segment(0, 1, 0).iou(Segment(1, 2, 0)) == 0
 
 
 @given(st.lists(segments, max_size=8), starts)
 def test_a_timeline_is_sorted_and_knows_its_persons(items: list[Segment], time: float) -> None:
     timeline = Timeline(tuple(items), SMG, 20.0)
-    assert list(timeline) == sorted(items) and len(timeline) == len(items)
+    assert list(timeline) == sorted(items)
+    assert len(timeline) == len(items)
     assert Timeline(tuple(reversed(items)), SMG, 20.0) == timeline
     assert set(timeline.at(time)) == {s for s in items if s.start <= time < s.end}
     assert sum(len(timeline.of_person(p)) for p in timeline.persons) == len(items)

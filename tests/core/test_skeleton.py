@@ -24,7 +24,10 @@ def test_unreached_joints_are_named() -> None:
 
 def test_index_and_membership() -> None:
     two = Skeleton("x", ("nose", "neck"), ((0, 1),))
-    assert two.index("neck") == 1 and "nose" in two and "tail" not in two and 3 not in two
+    assert two.index("neck") == 1
+    assert "nose" in two
+    assert "tail" not in two
+    assert 3 not in two
     with pytest.raises(KeyError, match=r"skeleton 'x' has no joint 'tail'"):
         two.index("tail")
 

@@ -54,12 +54,15 @@ def test_what_is_not_a_track_is_refused(changes: dict[str, Any], message: str) -
 
 def test_coordinates_of_missing_joints_are_zero() -> None:
     t = track(seen=0.5)
-    assert (t.xy[t.score == 0] == 0).all() and (t.xy[t.score > 0] != 0).all()
+    assert (t.xy[t.score == 0] == 0).all()
+    assert (t.xy[t.score > 0] != 0).all()
 
 
 def test_slicing_keeps_absolute_times() -> None:
     part = track(30)[10:20]
-    assert len(part) == 10 and part.times[0] == pytest.approx(10 / 30) and part.duration == pytest.approx(10 / 30)
+    assert len(part) == 10
+    assert part.times[0] == pytest.approx(10 / 30)
+    assert part.duration == pytest.approx(10 / 30)
     assert track(0).duration == 0
 
 
@@ -83,7 +86,8 @@ def test_projection_marks_what_is_missing() -> None:
     t = track(seen=1).project(SKELETONS["canonical"])
     canonical = SKELETONS["canonical"]
     np.testing.assert_array_equal(t.xy[:, canonical.index("nose")], track(seen=1).xy[:, 0])
-    assert (t.score[:, canonical.index("chin")] == 0).all() and (t.xy[:, canonical.index("chin")] == 0).all()
+    assert (t.score[:, canonical.index("chin")] == 0).all()
+    assert (t.xy[:, canonical.index("chin")] == 0).all()
 
 
 def test_a_midpoint_needs_both_parts() -> None:
@@ -92,7 +96,8 @@ def test_a_midpoint_needs_both_parts() -> None:
     score[0, coco.index("r_shoulder")] = 0
     score[1, coco.index("r_shoulder")] = 0.25
     t = PoseTrack(xy, score, 30, (0, 0), coco).project(SKELETONS["openpose18"])
-    assert t.score[:, 1].tolist() == [0, 0.25] and t.xy[:, 1].tolist() == [[0, 0], [1, 1]]
+    assert t.score[:, 1].tolist() == [0, 0.25]
+    assert t.xy[:, 1].tolist() == [[0, 0], [1, 1]]
 
 
 @given(tracks)
@@ -106,7 +111,8 @@ def test_resampling_to_the_same_rate_changes_nothing(t: PoseTrack) -> None:
 @given(tracks, st.floats(1, 120))
 def test_resampling_invents_no_joint(t: PoseTrack, fps: float) -> None:
     new = t.resampled(fps)
-    assert np.isfinite(new.xy).all() and (new.score <= 1 + 1e-6).all()
+    assert np.isfinite(new.xy).all()
+    assert (new.score <= 1 + 1e-6).all()
     never = (t.score == 0).all(0)
     assert (new.score[:, never] == 0).all()
     always = (t.score > 0).all(0)
@@ -118,7 +124,7 @@ def test_resampling_invents_no_joint(t: PoseTrack, fps: float) -> None:
 def test_resampling_is_exact_on_straight_motion() -> None:
     times = np.array([0.0, 0.1, 0.15, 0.4, 0.5])  # a variable frame rate
     xy = np.repeat(times[:, None, None] * [[100.0, -40.0]], 22, 1)
-    t = PoseTrack(xy, np.ones((5, 22)), 30, (0, 0), BODY, times).resampled(25)
+    t = track(5, xy=xy, score=np.ones((5, 22)), times=times).resampled(25)
     assert len(t) == 13
     np.testing.assert_allclose(t.xy[:, 3, 0], 100 * np.arange(13) / 25, atol=1e-4)
 
@@ -126,12 +132,13 @@ def test_resampling_is_exact_on_straight_motion() -> None:
 def test_a_gap_is_neither_filled_nor_eaten_into() -> None:
     score = np.ones((6, 22))
     score[2:4, 7] = 0
-    t = PoseTrack(np.ones((6, 22, 2)), score, 10, (0, 0), BODY).resampled(20)
+    t = track(6, xy=np.ones((6, 22, 2)), score=score, fps=10).resampled(20)
     assert (t.score[:, 7] > 0).tolist() == [True] * 3 + [False] * 5 + [True] * 3
 
 
 def test_short_tracks_survive_resampling() -> None:
-    assert len(track(0).resampled(10)) == 0 and len(track(1).resampled(10)) == 1
+    assert len(track(0).resampled(10)) == 0
+    assert len(track(1).resampled(10)) == 1
     assert track(1).resampled(10).fps == 10
 
 
@@ -149,4 +156,4 @@ def test_what_is_not_a_signal_is_refused(values: Any, rate: float, message: str)
 
 
 def test_signal_duration() -> None:
-    assert Signal(np.zeros((2, 50)), 100, ("a", "b")).duration == 0.5
+    assert Signal(np.zeros((2, 50), np.float32), 100, ("a", "b")).duration == 0.5
