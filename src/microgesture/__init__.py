@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from microgesture.core.taxonomy import Taxonomy as Taxonomy
     from microgesture.core.track import PoseTrack as PoseTrack
     from microgesture.core.track import Signal as Signal
-    from microgesture.simulation.simulate import simulate_clips as simulate_clips
-    from microgesture.simulation.simulate import simulate_recording as simulate_recording
+    from microgesture.simulation.clips import simulate_clips as simulate_clips
+    from microgesture.simulation.recording import simulate_recording as simulate_recording
 
 __version__ = "0.1.0"
 
@@ -43,8 +43,8 @@ _HOME = {
     "Taxonomy": "core.taxonomy",
     "Timeline": "core.segment",
     "analyze": "analysis.analyze",
-    "simulate_clips": "simulation.simulate",
-    "simulate_recording": "simulation.simulate",
+    "simulate_clips": "simulation.clips",
+    "simulate_recording": "simulation.recording",
     "skeleton": "core.layouts",
     "taxonomy": "core.taxonomies",
 }

@@ -116,4 +116,5 @@ def _timeline(path: Path, suffix: str, taxonomy: str) -> dict[str, Any]:
 def _plain(path: Path) -> dict[str, Any]:
     from microgesture.formats.safe_json import read_json
 
-    return read_json(path)
+    facts: dict[str, Any] = read_json(path)
+    return facts

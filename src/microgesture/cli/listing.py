@@ -48,4 +48,6 @@ def _list(infos: Sequence[Any], columns: Sequence[str], status: str, as_json: bo
 
 
 def _cell(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

@@ -81,7 +81,7 @@ def _recording(folder: Path, like: str, minutes: float, seed: int) -> None:
     write_csv(made.timeline, folder / "truth.csv")
     write_timeline_json(made.timeline, folder / "truth.json")
     write_eaf(made.timeline, folder / "truth.eaf")
-    rows = [f"{state.start:.3f},{state.end:.3f},{state.name}" for state in made.states]
+    rows = [f"{start:.3f},{end:.3f},{name}" for start, end, name in made.states]
     write_text(folder / "states.csv", "\n".join(["start,end,state", *rows]) + "\n")
     say(f"{len(made.timeline)} micro-gestures in {minutes:g} minutes")
 
