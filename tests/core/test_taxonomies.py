@@ -138,6 +138,16 @@ def test_find_examples() -> None:
         IMIGUE.find("rubing eyes")
 
 
+def test_class_names_are_frozen() -> None:
+    # shipped weights carry these digests: renaming or reordering a class makes them refuse to load
+    assert {key: labels.digest[:16] for key, labels in TAXONOMIES.items()} == {
+        "imigue": "49b7967e960274e8",
+        "smg": "5d882d080e4f3014",
+        "ma52": "2d375062edcac48f",
+        "ma52_body": "84079e21393e0a42",
+    }
+
+
 def test_digests_tell_label_spaces_apart() -> None:
     assert len({labels.digest for labels in TAXONOMIES.values()}) == 4
     renamed = Taxonomy(SMG.key, SMG.title, (Label(0, "other", "Head"), *SMG.labels[1:]), SMG.groups)

@@ -13,7 +13,7 @@ class DatasetInfo:
     Args:
         key: name in commands, recipes and file names.
         title, venue, year, link: of the paper.
-        subjects, clips: counts; 0 if not published or not found.
+        subjects, clips: counts; None if not found.
         taxonomy: key of its label space, or empty.
         modalities: what is distributed.
         emotion: its emotion labels, or empty.
@@ -26,8 +26,8 @@ class DatasetInfo:
     venue: str
     year: int
     link: str
-    subjects: int
-    clips: int
+    subjects: int | None
+    clips: int | None
     taxonomy: str
     modalities: tuple[str, ...]
     emotion: str
@@ -44,8 +44,8 @@ DATASETS: dict[str, DatasetInfo] = {
             "ACM MM",
             2025,
             "https://arxiv.org/abs/2504.19549",
-            0,
-            0,
+            None,
+            None,
             "",
             ("rgb", "audio", "text"),
             "positive or negative, with reasons",
@@ -58,7 +58,7 @@ DATASETS: dict[str, DatasetInfo] = {
             "arXiv",
             2024,
             "https://arxiv.org/abs/2405.00574",
-            0,
+            None,
             275,
             "",
             ("rgb", "audio"),
