@@ -26,33 +26,52 @@ from microgesture.layers.official import Keys
 from microgesture.layers.temporal import PooledBranches, TemporalConv
 
 
-class RefinedGraphConv(nn.Module):
-    """Graph convolution whose adjacency differs per clip and channel: A + alpha * refinement (eq. 7), for 3 subsets.
+class Topology(nn.Module):
+    """One subset: its features, and a graph per clip and channel, A + alpha * refinement (eq. 7)."""
 
-    The three subsets are computed together; their channels lie one subset after the other.
-    """
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        relation = 8 if channels <= 16 else channels // 8
+        self.source = nn.Conv2d(channels, relation, 1)
+        self.target = nn.Conv2d(channels, relation, 1)
+        self.value = nn.Conv2d(channels, width, 1)
+        self.refine = nn.Conv2d(relation, width, 1)
+
+    def forward(self, x: Tensor, pooled: Tensor, adjacency: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N * D, T, V) and graphs (N * D, V, W) of x (N, C, T, V) and its mean over time (N, C, 1, V)."""
+        relation = torch.tanh(self.source(pooled).transpose(2, 3) - self.target(pooled))  # (N, R, V, W)
+        graph = alpha * pointwise(self.refine, relation) + adjacency
+        return pointwise(self.value, x).flatten(0, 1), graph.flatten(0, 1)
+
+
+class GraphConv(nn.Module):
+    """Sum of the three subsets, batch norm, shortcut, ReLU."""
 
     def __init__(self, channels: int, width: int, adjacency: Tensor) -> None:
         super().__init__()
-        self.subsets = subsets = len(adjacency)
-        relation = 8 if channels <= 16 else channels // 8
         self.adjacency = nn.Parameter(adjacency.clone())
         self.alpha = nn.Parameter(torch.zeros(1))
-        self.source = nn.Conv2d(channels, subsets * relation, 1)
-        self.target = nn.Conv2d(channels, subsets * relation, 1)
-        self.value = nn.Conv2d(channels, subsets * width, 1)
-        self.refine = nn.Conv2d(subsets * relation, subsets * width, 1, groups=subsets)
+        self.subsets = nn.ModuleList(Topology(channels, width) for _ in adjacency)
         self.bn = nn.BatchNorm2d(width)
         self.shortcut = nn.Identity() if channels == width else TemporalConv(channels, width, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = x.mean(2, keepdim=True)  # (N, C, 1, V); a 1x1 convolution commutes with the mean over T
-        relation = self.source(pooled).transpose(2, 3) - self.target(pooled)  # (N, 3R, V, W)
-        refinement = self.refine(relation.tanh()).unflatten(1, (self.subsets, -1))  # (N, 3, D, V, W)
-        graph = self.alpha * refinement + self.adjacency[:, None]
-        value = self.value(x).unflatten(1, (self.subsets, -1))  # (N, 3, D, T, V)
-        y = torch.einsum("nkctv,nkcvw->nctw", value, graph)
+        n, _, t, v = x.shape
+        pooled = x.mean(2, keepdim=True)  # a 1x1 convolution commutes with the mean over T
+        y: Tensor | None = None
+        for subset, adjacency in zip(self.subsets, self.adjacency, strict=True):
+            features, graph = subset(x, pooled, adjacency, self.alpha)
+            y = torch.bmm(features, graph) if y is None else torch.baddbmm(y, features, graph)
+        assert y is not None
+        y = y.view(n, -1, t, v).contiguous(memory_format=torch.channels_last)
         return F.relu(self.bn(y) + self.shortcut(x), inplace=True)
+
+
+def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A 1x1 convolution as a batched product: its result is contiguous, each channel a (T, V) matrix, for any x."""
+    assert conv.bias is not None
+    y = torch.baddbmm(conv.bias[:, None], conv.weight.flatten(1).expand(len(x), -1, -1), x.flatten(2))
+    return y.view(len(x), -1, *x.shape[2:])
 
 
 class Block(nn.Module):
@@ -60,7 +79,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int, adjacency: Tensor, residual: bool) -> None:
         super().__init__()
-        self.space = RefinedGraphConv(channels, width, adjacency)
+        self.space = GraphConv(channels, width, adjacency)
         self.time = PooledBranches(width, width, stride)
         self.residual: nn.Module | None = None
         if residual:
@@ -174,9 +193,9 @@ def _official(key: str) -> tuple[str, ...]:
             return (f"backbone.net.{i}.gcn1.down.{('conv', 'bn').index(part)}.{leaf}",)
         case ["trunk", "blocks", i, "space", "bn"]:
             return (f"backbone.net.{i}.gcn1.bn.{leaf}",)
-        case ["trunk", "blocks", i, "space", part]:
+        case ["trunk", "blocks", i, "space", "subsets", k, part]:
             conv = f"conv{('source', 'target', 'value', 'refine').index(part) + 1}"
-            return tuple(f"backbone.net.{i}.gcn1.convs.{k}.{conv}.{leaf}" for k in range(3))
+            return (f"backbone.net.{i}.gcn1.convs.{k}.{conv}.{leaf}",)
         case ["trunk", "blocks", i, "time", *part]:
             tcn = f"backbone.net.{i}.tcn1.branches"
             match part:
