@@ -1,4 +1,4 @@
-"""What the pages say is true: examples run, commands, options, targets and links exist, limits are those of the code."""
+"""What the pages say is true: examples run, commands, options, targets and links exist, limits match the code."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def analyze(
     from microgesture.analysis import analyze as analysis
     from microgesture.analysis.states import read_states
     from microgesture.report.html import write_report
-    from microgesture.report.overlay import write_skeleton_video
+    from microgesture.report.skeleton_video import write_skeleton_video
 
     states = read_states(state) if state else ()
     folder = out or Path(f"{recording.stem}-microgesture")

@@ -156,7 +156,7 @@ def _analysis(folder: Path) -> str:
     from microgesture.simulation.recording import simulate_recording
 
     truth = simulate_recording("smg", 0.5, seed=0)
-    write_npz([truth.track], folder / "recording.npz")
+    write_npz(folder / "recording.npz", [truth.track])
     result = analyze(folder / "recording.npz", folder / "analysis", taxonomy="smg")
     write_report(result, folder / "report.html")
     return (

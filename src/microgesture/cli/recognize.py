@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from microgesture.cli.analyze import Model, Persons, Taxonomy
-from microgesture.cli.console import Debug, Json, Quiet, complain, data_json, progress, say, table
+from microgesture.cli.console import Debug, Json, Quiet, complain, data_json, say, table
 
 
 def recognize(
@@ -27,8 +27,7 @@ def recognize(
     """
     from microgesture.analysis.recognise import recognise
 
-    with progress() as show:
-        found = recognise(clip, taxonomy, top=top, persons=persons, model=model, progress=show)
+    found = recognise(clip, taxonomy, top=top, persons=persons, model=model)
     for person in found["people"]:
         for warning in person["warnings"]:
             complain(f"person {person['person']}: {warning}")

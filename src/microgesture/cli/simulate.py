@@ -77,7 +77,7 @@ def _recording(folder: Path, like: str, minutes: float, seed: int) -> None:
     from microgesture.simulation.recording import simulate_recording
 
     made = simulate_recording(like, minutes, seed)
-    write_npz([made.track], folder / "recording.npz")
+    write_npz(folder / "recording.npz", [made.track])
     write_csv(made.timeline, folder / "truth.csv")
     write_timeline_json(made.timeline, folder / "truth.json")
     write_eaf(made.timeline, folder / "truth.eaf")
