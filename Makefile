@@ -14,9 +14,9 @@ WORKERS ?= 2
 demo: .venv/.ready  ## simulate a recording (or take VIDEO=...), analyse it, write the report
 ifeq ($(VIDEO),)
 	$(BIN)/microgesture simulate --like imigue --minutes 1 --seed 7 --out $(OUT)/recording
-	$(BIN)/microgesture analyze $(OUT)/recording/recording.npz --out $(OUT)/analysis --fresh
+	$(BIN)/microgesture analyze $(OUT)/recording/recording.npz --out $(OUT)/analysis
 else
-	$(BIN)/microgesture analyze "$(VIDEO)" --out $(OUT)/analysis --fresh
+	$(BIN)/microgesture analyze "$(VIDEO)" --out $(OUT)/analysis
 endif
 
 test: lint  ## linters, types, floors of the house, all tests and doctests

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,20 @@ def test_a_reader_that_stops_early_gets_no_complaint() -> None:
     command = f"{sys.executable} -m microgesture systems --json | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+def test_ctrl_c_in_the_middle_ends_with_130_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "microgesture", "simulate", "--minutes", "1440", "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not out.exists():  # the command is at work from here on
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        said, complained = process.communicate(timeout=30)
+    assert (process.returncode, said, complained) == (130, "", "interrupted; what was finished is kept\n")
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR=1", "TERM=dumb", ""])

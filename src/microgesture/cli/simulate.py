@@ -19,8 +19,8 @@ LIKE = ("imigue", "smg", "ma52")
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     like: Annotated[str, typer.Option(help=f"Whose classes and setting: {', '.join(LIKE)}.")] = "imigue",
-    clips: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Make that many clips ...")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.1, max=2880, help="... or one recording so long.")] = None,
+    clips: Annotated[int | None, typer.Option(min=1, max=100_000, help="Make that many clips ...")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, max=1440, help="... or one recording so long.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same motion.")] = 0,
     preview: Annotated[bool, typer.Option("--preview", help="Draw a contact sheet per class.")] = False,
     quiet: Quiet = False,
