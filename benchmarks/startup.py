@@ -1,7 +1,7 @@
 """How long `microgesture --help` and its like take.
 
-Run with `python benchmarks/startup.py`. Target: `--help` below 0.5 s on a quiet machine; on a busy one compare the time of
-the processor. A fresh process each time; the first run, which compiles, is left out.
+Run with `python benchmarks/startup.py`. Target: `--help` below 0.5 s on a quiet machine; on a busy one compare
+the time of the processor. A fresh process each time; the first run, which compiles, is left out.
 """
 
 from __future__ import annotations
