@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from microgesture.core.errors import UsageError
 from microgesture.core.skeleton import Skeleton
 from microgesture.datasets.clips import Floats
 from microgesture.datasets.sampling import at_times
@@ -61,7 +62,7 @@ class Rotate:
         roll: degrees in the picture plane.
 
     Raises:
-        ValueError: pitch or yaw for a clip with two coordinates.
+        UsageError: pitch or yaw for a clip with two coordinates.
     """
 
     pitch: float = 0.0
@@ -71,7 +72,7 @@ class Rotate:
     def __call__(self, motion: Motion, draw: np.random.Generator) -> Motion:
         angles = np.radians([self.pitch, self.yaw, self.roll]) * draw.uniform(-1, 1, 3)
         if motion.xy.shape[-1] == 2 and (self.pitch or self.yaw):
-            raise ValueError("pitch and yaw need three coordinates; the clip has two")
+            raise UsageError("pitch and yaw need three coordinates; the clip has two")
         turn = rotation(angles)[: motion.xy.shape[-1], : motion.xy.shape[-1]]
         return motion._replace(xy=motion.xy @ turn.T)
 

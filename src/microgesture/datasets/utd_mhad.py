@@ -20,9 +20,10 @@ import numpy as np
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomy import Label, Taxonomy
-from microgesture.datasets.arrays import read_arrays
 from microgesture.datasets.clips import Clips
+from microgesture.formats.safe_npz import read_arrays
 
+_AGAIN = "fetch or convert the file again"
 _LEGS = ("jog", "walk", "lunge")
 _BODY = (
     "bowling",
@@ -102,12 +103,17 @@ class UTDMHAD:
     @cached_property
     def _all(self) -> Clips:
         path = self.path
-        data = read_arrays(path, "keypoints", "offsets", "labels", "subject", what="UTD-MHAD")
+        if not path.exists():
+            raise NoInput(f"{path}: UTD-MHAD is not there. Set MICROGESTURE_DATA or --data.root to the data's folder")
+        data = read_arrays(path)
+        for name, kinds in (("keypoints", "f"), ("offsets", "iu"), ("labels", "iu"), ("subject", "iu")):
+            if name not in data or data[name].dtype.kind not in kinds:
+                found = data[name].dtype if name in data else "nothing"
+                expected = "real numbers" if kinds == "f" else "integers"
+                raise FormatError(path, f"holds {found}", place=f"array '{name}'", expected=expected, remedy=_AGAIN)
         xy = data["keypoints"].astype(np.float32)
         if xy.ndim != 3 or xy.shape[1:] != (20, 3):
-            raise FormatError(
-                path, f"keypoints have shape {xy.shape}", expected="(T, 20, 3)", remedy="convert it again"
-            )
+            raise FormatError(path, f"keypoints have shape {xy.shape}", expected="(T, 20, 3)", remedy=_AGAIN)
         # Kinect axes point up and to the sensor's left: half a turn about the line of sight makes them a picture's
         xy = xy * np.array([-1, -1, 1], np.float32)
         offsets, label, subject = (data[name].astype(np.int64) for name in ("offsets", "labels", "subject"))

@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Facts:
         """The only or first label space."""
         return self.taxonomies[0]
 
-    def arguments(self, cls: type[nn.Module]) -> dict[str, Any]:
+    def arguments(self, cls: Callable[..., Any]) -> dict[str, Any]:
         """Those facts that the constructor of a system names."""
         known = inspect.signature(cls).parameters
         names = ("skeleton", "taxonomy", "taxonomies", "frames", "persons", "in_channels", "fps")

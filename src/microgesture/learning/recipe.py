@@ -16,15 +16,19 @@ import importlib
 import inspect
 import os
 import re
+from argparse import ArgumentError
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from microgesture.core.errors import FormatError, MicrogestureError, NoInput, NotPermitted, UsageError
+from microgesture.datasets.clips import ClipDataset
+from microgesture.datasets.loading import Loading
 
 # arguments of a system that follow from the data; a recipe may state none of them
 FACTS = ("skeleton", "taxonomy", "frames", "persons", "in_channels", "fps")
@@ -81,11 +85,17 @@ class Part:
     args: dict[str, Any] = field(default_factory=dict)
 
     def build(self, **facts: Any) -> Any:
-        """Build it; of `facts` it gets those its constructor names."""
+        """Build it from the recipe's arguments and the facts it needs besides.
+
+        Raises:
+            UsageError: the constructor refuses the arguments.
+        """
         parser, _ = _parser(self.cls)
-        arguments = parser.instantiate_classes(parser.parse_object(self.args))
-        known = inspect.signature(self.cls).parameters
-        return self.cls(**{k: v for k, v in facts.items() if k in known}, **arguments.as_dict())
+        arguments = parser.instantiate(parser.parse_object(self.args)).as_dict()
+        try:
+            return self.cls(**facts, **arguments)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self.class_path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -95,15 +105,17 @@ class Recipe:
     Args:
         path: where it was read.
         plain: what was read, overrides applied: write it beside the result.
+        system, optimizer: to be built from the facts of the data and from the parameters.
+        dataset, loading, training: built; no data are read for it.
         weights: folder or shipped name of the model that `test` takes if none is given.
     """
 
     path: Path
     plain: dict[str, Any]
     system: Part
-    data: Part
     optimizer: Part
-    loading: Part
+    dataset: ClipDataset
+    loading: Loading
     training: Training
     weights: str | None = None
 
@@ -134,26 +146,18 @@ def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         if key not in (*_SECTIONS, "weights"):
             check.unknown((key,), (*_SECTIONS, "weights"))
     parts = {name: check.part(plain, name) for name in ("system", "data", "optimizer")}
-    from microgesture.datasets.loading import Loading
-
     for name, cls in (("loading", Loading), ("training", Training)):
-        parts[name] = check.arguments((name,), cls, f"{cls.__module__}.{cls.__name__}", plain.get(name) or {})
+        parts[name] = check.arguments((name,), cls, name, plain.get(name) or {})
+    built = {name: check.build(name, parts[name]) for name in ("data", "loading", "training")}
+    if parts["data"] is not None and built["data"] is not None and not isinstance(built["data"], ClipDataset):
+        check.say(("data", "class_path"), f"names {parts['data'].class_path}, which is no dataset of clips")
     weights = plain.get("weights")
     if weights is not None and not isinstance(weights, str):
         check.say(("weights",), f"is {weights!r}; expected the folder or name of a model")
-    if check.problems:
+    system, optimizer = parts["system"], parts["optimizer"]
+    if check.problems or system is None or optimizer is None:
         raise UsageError("\n".join(check.problems))
-    found = {name: part for name, part in parts.items() if part is not None}
-    return Recipe(
-        path,
-        plain,
-        found["system"],
-        found["data"],
-        found["optimizer"],
-        found["loading"],
-        found["training"].build(),
-        weights,
-    )
+    return Recipe(path, plain, system, optimizer, built["data"], built["loading"], built["training"], weights)
 
 
 def write_recipe(plain: Mapping[str, Any]) -> str:
@@ -256,30 +260,30 @@ class _Check:
         if len(self.problems) > before:
             return None
         remaining = dict(args)
-        while True:
+        while True:  # the parser stops at the first problem: take it out and ask again
             try:
-                parsed = parser.parse_object(remaining)
+                parser.parse_object(remaining)
                 break
-            except Exception as error:  # noqa: BLE001  jsonargparse passes on whatever a type's parser raises
-                guilty = [name for name in remaining if re.search(rf'(?:key |")"?{re.escape(name)}["\W]', str(error))]
+            except (ArgumentError, TypeError, ValueError, KeyError) as error:
                 text = " ".join(str(error).split())
-                if not guilty:
+                guilty = re.search(r'[Kk]ey "(\w+)', text)
+                if guilty is None or guilty[1] not in remaining:
                     self.say(key, text)
                     break
-                self.say((*key, guilty[0]), f"does not fit: {text}")
-                del remaining[guilty[0]]
-        if len(self.problems) > before:
+                self.say((*key, guilty[1]), f"does not fit: {text.split(': ', 1)[-1]}")
+                del remaining[guilty[1]]
+        return None if len(self.problems) > before else Part(cls, class_path, dict(args))
+
+    def build(self, name: str, part: Part | None) -> Any:
+        """Build a section that needs no facts; its own checks count as problems of the recipe."""
+        try:
+            return None if part is None else part.build()
+        except MicrogestureError as error:
+            self.say((name,), str(error))
             return None
-        del parsed
-        if cls is Training:  # its ranges are part of the check
-            try:
-                Training(**args)
-            except MicrogestureError as error:
-                self.say(key, str(error))
-                return None
-        return Part(cls, class_path, dict(args))
 
 
+@lru_cache
 def _parser(cls: Callable[..., Any]) -> tuple[Any, list[str]]:
     """A parser for the arguments a recipe may state, and their names."""
     from jsonargparse import ArgumentParser

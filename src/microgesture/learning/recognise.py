@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -147,7 +150,7 @@ class Journal(pl.Callback):
             log.write(json.dumps(line) + "\n")
         if self.tell is not None:
             self.tell("  ".join(f"{name} {value}" for name, value in line.items()))
-        trainer.save_checkpoint(self.folder / LAST)
+        trainer.save_checkpoint(self.folder / LAST, weights_only=False)  # optimizer and schedule too
 
 
 def fit(
@@ -159,20 +162,16 @@ def fit(
     tell: Callable[[str], None] | None = None,
 ) -> nn.Module:
     """Train, from `folder/last.ckpt` on if `resume`; returns the system with its final (averaged) weights."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its talk about hardware is not ours
     settings = task.training_settings
-    callbacks: list[pl.Callback] = []
-    if settings.ema:
-        from lightning.pytorch.callbacks import EMAWeightAveraging
-
-        callbacks.append(EMAWeightAveraging(decay=settings.ema))
-    callbacks.append(Journal(folder, tell))
+    average = [EMAWeightAveraging(decay=settings.ema)] if settings.ema else []
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",
         devices=1,
         precision=settings.precision,
         gradient_clip_val=settings.clip or None,
-        callbacks=callbacks,
+        callbacks=[*average, Journal(folder, tell)],
         plugins=[Checkpoints()],
         logger=False,
         enable_checkpointing=False,
@@ -184,5 +183,15 @@ def fit(
         default_root_dir=folder,
     )
     last = folder / LAST if resume else None
-    trainer.fit(task, train_batches, val_batches, ckpt_path=last, weights_only=True)
+    with warnings.catch_warnings():
+        for words in (".*no `val_dataloader`", ".*does not have many workers", ".*LeafSpec", ".*end up with different"):
+            warnings.filterwarnings("ignore", words)
+        try:
+            trainer.fit(task, train_batches, val_batches, ckpt_path=last, weights_only=True)
+        except SystemExit as stop:
+            if trainer.interrupted:  # Lightning turns Ctrl-C into an exit with 1
+                raise KeyboardInterrupt from stop
+            raise
+    for callback in average:  # once more: the hook is left out where a resumed run had no epoch to go
+        callback.on_train_end(trainer, task)
     return task.system

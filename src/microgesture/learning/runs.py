@@ -1,3 +1,4 @@
+# ruff: noqa: PT028  `test` is no test of pytest's
 """`train` and `test`: what the command line calls. A run is a folder; see `checkpoint` for the model in it."""
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from microgesture.core.durable import make_folder, write_text
 from microgesture.core.errors import NoInput, UsageError
 
 if TYPE_CHECKING:
-    from microgesture.datasets.clips import ClipDataset
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from microgesture.datasets.clips import Clips
     from microgesture.datasets.loading import Loading
     from microgesture.learning.checkpoint import Facts
     from microgesture.learning.recipe import Recipe
@@ -55,7 +60,6 @@ def train(
         raise UsageError(f"{folder} holds a run already; go on with --resume or choose another folder with --out")
     if before.exists() and resume and before.read_text(encoding="utf-8") != written:
         raise UsageError(f"{before} differs from this recipe: a run is resumed with the settings it began with")
-    dataset, loading, facts = _data(plan)
 
     import torch
 
@@ -63,9 +67,11 @@ def train(
     from microgesture.learning.checkpoint import save_pretrained
     from microgesture.learning.recognise import Recognise, fit
 
+    dataset, loading, facts = plan.dataset, plan.loading, _facts(plan)
     settings = plan.training
     torch.manual_seed(settings.seed)
-    system = plan.system.build(**facts.arguments(plan.system.cls))  # type: ignore[arg-type]
+    system = plan.system.build(**facts.arguments(plan.system.cls))
+    plan.optimizer.build(params=[torch.nn.Parameter(torch.zeros(1))])  # refuse wrong settings before data are read
     task = Recognise(system, lambda params: plan.optimizer.build(params=params), settings, len(facts.taxonomy))
     batches = train_loader(dataset, loading, settings.seed)
     look = settings.validate_every and "val" in dataset.splits
@@ -85,7 +91,7 @@ def train(
     )
 
 
-def test(  # noqa: PT028  no test of pytest's
+def test(
     recipe_or_run: _Path,
     overrides: Sequence[str] = (),
     weights: _Path | None = None,
@@ -114,7 +120,7 @@ def test(  # noqa: PT028  no test of pytest's
     plan = read_recipe(path, overrides)
     default = given if given.is_dir() else plan.weights or Path("runs") / plan.name
     model = Path(weights or default)
-    dataset, loading, facts = _data(plan)
+    dataset, facts = plan.dataset, _facts(plan)
     try:
         saved = from_pretrained(model, taxonomy=facts.taxonomy)
     except NoInput as error:
@@ -125,7 +131,7 @@ def test(  # noqa: PT028  no test of pytest's
     from microgesture.evaluation.classification import summary
 
     clips = dataset.clips(split)
-    probabilities = predict(saved.system, clips, loading)
+    probabilities = predict(saved.system, clips, plan.loading)
     taxonomy = facts.taxonomy
     coarse = [taxonomy.group_of(i) for i in range(len(taxonomy))] if taxonomy.key == "ma52" else None
     record: dict[str, Any] = {
@@ -148,7 +154,7 @@ def test(  # noqa: PT028  no test of pytest's
     return record
 
 
-def predict(system: Any, clips: Any, loading: Loading) -> Any:
+def predict(system: nn.Module, clips: Clips, loading: Loading) -> NDArray[np.float64]:
     """Class probabilities (N, K) of all clips, the mean over a clip's views."""
     import numpy as np
     import torch
@@ -179,17 +185,9 @@ def commit() -> str | None:
     return done.stdout.strip()
 
 
-def _data(plan: Recipe) -> tuple[ClipDataset, Loading, Facts]:
+def _facts(plan: Recipe) -> Facts:
     from microgesture.learning.checkpoint import Facts
 
-    dataset: ClipDataset = plan.data.build()
-    loading: Loading = plan.loading.build()
-    facts = Facts(
-        dataset.skeleton,
-        (dataset.taxonomy,),
-        loading.frames,
-        dataset.persons,
-        loading.channels(dataset),
-        dataset.fps,
-    )
-    return dataset, loading, facts
+    data, loading = plan.dataset, plan.loading
+    channels = loading.channels(data)
+    return Facts(data.skeleton, (data.taxonomy,), loading.frames, data.persons, channels, data.fps)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.learning.toy import Toy
+
+from microgesture.core.errors import FormatError, UsageError
+from microgesture.datasets.augment import Noise
+from microgesture.datasets.clips import ClipDataset, Clips, EndlessDataset
+from microgesture.datasets.loading import Loading, test_loader, train_loader
+from microgesture.datasets.simulated import Simulated
+from microgesture.layers.batch import PoseBatch
+
+test_loader.__test__ = False  # type: ignore[attr-defined]
+
+
+def epochs(loading: Loading, data: ClipDataset, seed: int = 0, numbers: tuple[int, ...] = (0, 1)) -> list[PoseBatch]:
+    loader = train_loader(data, loading, seed)
+    batches = []
+    for number in numbers:
+        loader.sampler.set_epoch(number)  # type: ignore[union-attr]
+        batches += list(loader)
+    return batches
+
+
+def test_batches_have_the_contract() -> None:
+    batch = next(iter(train_loader(Toy(), Loading(frames=10, batch=7, streams=["joint", "bone"]), 0)))
+    assert batch.xy.shape == (7, 1, 10, 22, 4)
+    assert batch.score.shape == (7, 1, 10, 22)
+    assert batch.xy.dtype == batch.score.dtype == torch.float32
+    assert batch.label is not None
+    assert batch.label.dtype == torch.int64
+    assert Loading(streams=["joint", "bone"]).channels(Toy()) == 5
+    # body coordinates: the neck is the origin, the shoulders are one apart
+    joint = test_batch = next(iter(test_loader(Toy().clips("test"), Loading(frames=10)))).xy[..., :2]
+    width = (joint[:, 0, :, 2] - joint[:, 0, :, 5]).norm(dim=-1)
+    assert test_batch[:, :, :, 1].abs().max() < 0.2
+    assert width.mean() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("data", [Toy(), Simulated("smg", length=8, epoch_clips=8)], ids=["stored", "endless"])
+def test_what_is_drawn_depends_on_seed_and_epoch_alone(data: ClipDataset) -> None:
+    loading = Loading(frames=8, batch=4, augment=[Noise(0.1)])
+    first, again = epochs(loading, data), epochs(loading, data)
+    for a, b in zip(first, again, strict=True):
+        assert torch.equal(a.xy, b.xy)
+    # resuming at epoch 1 gives what an uninterrupted run sees there
+    late = epochs(loading, data, numbers=(1,))
+    assert torch.equal(late[0].xy, first[len(first) // 2].xy)
+    assert not torch.equal(first[0].xy, first[len(first) // 2].xy)
+    assert not torch.equal(first[0].xy, epochs(loading, data, seed=1)[0].xy)
+
+
+def test_views_of_a_clip_follow_each_other() -> None:
+    clips = Toy().clips("test")
+    loading = Loading(frames=8, batch=5, sampling="uniform", views=3)
+    labels = torch.cat([b.label for b in test_loader(clips, loading) if b.label is not None]).numpy()
+    np.testing.assert_array_equal(labels, np.repeat(clips.label, 3))
+
+
+def test_no_batch_of_a_single_clip() -> None:
+    assert [len(b) for b in train_loader(Toy(25), Loading(batch=8), 0)] == [8, 8, 8]
+    assert [len(b) for b in train_loader(Toy(26), Loading(batch=8), 0)] == [8, 8, 8, 2]
+
+
+def test_impossible_loading_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"loading\.batch is 0"):
+        Loading(batch=0)
+    with pytest.raises(UsageError, match=r"loading.streams is empty"):
+        Loading(streams=[])
+
+
+def test_the_simulator_is_an_endless_dataset() -> None:
+    data = Simulated("smg", length=8, epoch_clips=8, test_clips=17)
+    assert isinstance(data, EndlessDataset)
+    assert not isinstance(Toy(), EndlessDataset)
+    test = data.clips("test")
+    np.testing.assert_array_equal(test.xy, data.clips("test").xy)
+    assert (test.counts == 1).all()
+    people = [person for split in data.splits for person in set(data.clips(split).subject)]
+    assert len(people) == len(set(people)), "someone is in two splits"
+    for wrong, words in (
+        ({"length": 0}, "length is 0"),
+        ({"fps": 0.0}, "fps is 0.0; it must be positive"),
+        ({"taxonomy": "smgg"}, "smg"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            Simulated(**({"taxonomy": "smg"} | wrong))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no split 'dev'; choose train, val, test"):
+        data.clips("dev")
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"label": np.zeros(0, np.int64), "subject": np.zeros(0, np.int64)}, "holds no clips; expected at least one"),
+        ({"label": np.full(24, 3)}, r"labels lie in 3..3; expected 0..2"),
+        ({"offsets": np.arange(25) * 15}, "clip borders are not rising"),
+        ({"offsets": np.arange(24) * 16}, "24 labels, 24 subjects and 24 offsets do not belong together"),
+        ({"xy": np.zeros((384, 1, 21, 2), np.float32)}, r"coordinates have shape \(384, 1, 21, 2\)"),
+        ({"score": np.ones((384, 22), np.float32)}, r"scores have shape \(384, 22\)"),
+        ({"xy": np.full((384, 1, 22, 2), np.nan, np.float32)}, "clip 0: coordinates or scores are not finite"),
+    ],
+)
+def test_clips_that_do_not_fit_together_are_refused(changes: dict[str, np.ndarray], words: str) -> None:
+    good = Toy().clips("train")
+    parts = {name: getattr(good, name) for name in Clips.__dataclass_fields__} | changes
+    with pytest.raises(FormatError, match=words):
+        Clips(**parts)
+
+
+def test_missing_joints_may_hold_anything() -> None:
+    good = Toy().clips("train")
+    xy, score = good.xy.copy(), good.score.copy()
+    xy[40:50, 0, 7], score[40:50, 0, 7] = np.nan, 0
+    parts = {name: getattr(good, name) for name in Clips.__dataclass_fields__}
+    clips = Clips(**(parts | {"xy": xy, "score": score}))
+    batch = next(iter(test_loader(clips, Loading(frames=8))))
+    assert torch.isfinite(batch.xy).all()

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from tests.learning.test_recipe import GOOD, recipe
+
+from microgesture.core.errors import FormatError, NoInput, UsageError
+from microgesture.layers.batch import PoseBatch
+from microgesture.learning import test as measure
+from microgesture.learning import train
+from microgesture.learning.checkpoint import from_pretrained
+from microgesture.learning.recipe import Training
+from microgesture.learning.recognise import Checkpoints, Recognise, learning_rate, parameter_groups
+
+QUICK = GOOD.replace("lr: 0.01", "lr: 0.03")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return from_pretrained(folder).system.state_dict()
+
+
+def test_a_run_from_recipe_to_record(tmp_path: Path) -> None:
+    told: list[str] = []
+    folder = train(
+        recipe(tmp_path, QUICK),
+        ["training.epochs=40", "loading.batch=8", "loading.streams=[joint_motion]"],
+        tmp_path / "run",
+        tell=told.append,
+    )
+    record = measure(folder)
+    assert record["metrics"]["top1"] >= 0.9
+    assert record["metrics"]["majority_floor"] == pytest.approx(1 / 3)
+    assert {"system", "recipe", "commit", "seed", "split", "parameters", "metrics"} <= set(record)
+    assert json.loads((folder / "test.json").read_text()) == json.loads(json.dumps(record))
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in log] == list(range(1, 41))
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert "val/top1" in log[0]
+    assert len(told) == 40
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_workers(tmp_path: Path) -> None:
+    path = recipe(tmp_path, QUICK)
+    one, two = (weights(train(path, [f"loading.workers={n}"], tmp_path / str(n))) for n in (0, 1))
+    for name, value in one.items():
+        torch.testing.assert_close(value, two[name], rtol=0, atol=0)
+    other = weights(train(path, ["training.seed=1"], tmp_path / "other"))
+    assert not torch.equal(one["classifier.weight"], other["classifier.weight"])
+
+
+@pytest.mark.parametrize("ema", ["0", "0.9"])
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, ema: str) -> None:
+    path, settings = recipe(tmp_path, QUICK), ["training.epochs=4", f"training.ema={ema}"]
+    whole = weights(train(path, settings, tmp_path / "whole"))
+
+    def stop(line: str) -> None:
+        if line.startswith("epoch 3"):  # told before the third epoch is saved: two are on disk
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(path, settings, tmp_path / "cut", tell=stop)
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    resumed = weights(train(path, settings, tmp_path / "cut", resume=True))
+    for name, value in whole.items():
+        torch.testing.assert_close(value, resumed[name], rtol=0, atol=1e-6)
+    # a finished run may be resumed once more and stays as it is
+    again = weights(train(path, settings, tmp_path / "cut", resume=True))
+    for name, value in resumed.items():
+        torch.testing.assert_close(value, again[name], rtol=0, atol=0)
+
+
+def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(tmp_path: Path) -> None:
+    path, out = recipe(tmp_path, QUICK), tmp_path / "run"
+    train(path, ["training.epochs=1"], out)
+    with pytest.raises(UsageError, match="holds a run already; go on with --resume"):
+        train(path, ["training.epochs=1"], out)
+    with pytest.raises(UsageError, match="resumed with the settings it began with"):
+        train(path, ["training.epochs=2"], out, resume=True)
+
+
+def test_a_damaged_training_state_is_refused(tmp_path: Path) -> None:
+    path, io, rng = tmp_path / "last.ckpt", Checkpoints(), random.Random(1)
+    io.save_checkpoint({"epoch": 3, "state_dict": {"w": torch.ones(3)}}, path)
+    assert io.load_checkpoint(path)["epoch"] == 3
+    good = path.read_bytes()
+    for _ in range(200):
+        bad = bytearray(good)
+        bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        path.write_bytes(bad)
+        with pytest.raises(FormatError, match=r"last.ckpt: is damaged"):
+            io.load_checkpoint(path)
+    with pytest.raises(NoInput, match="no training state"):
+        io.load_checkpoint(tmp_path / "none.ckpt")
+
+
+def test_a_model_that_was_never_trained_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoInput, match=r"no model there .* Train one: microgesture train"):
+        measure(recipe(tmp_path))
+
+
+def test_wrong_optimizer_settings_are_refused_before_data_are_read(tmp_path: Path) -> None:
+    lost = ["data.class_path=microgesture.datasets.utd_mhad.UTDMHAD", "data.root=/nowhere"]
+    with pytest.raises(UsageError, match="Invalid learning rate"):
+        train(recipe(tmp_path), [*lost, "optimizer.lr=-1"], tmp_path / "run")
+    with pytest.raises(NoInput, match="/nowhere"):
+        train(recipe(tmp_path), lost, tmp_path / "run2")
+
+
+def test_mixed_precision_runs(tmp_path: Path) -> None:
+    folder = train(recipe(tmp_path, QUICK), ["training.epochs=1", "training.precision=bf16-mixed"], tmp_path / "run")
+    assert all(torch.isfinite(value).all() for value in weights(folder).values())
+
+
+def test_simulated_clips_train(tmp_path: Path) -> None:
+    data = ["data.class_path=microgesture.datasets.simulated.Simulated", "data.taxonomy=smg", "data.epoch_clips=8"]
+    small = ["data.test_clips=17", "data.length=12", "loading.batch=4", "training.epochs=1"]
+    folder = train(recipe(tmp_path, QUICK), [*data, *small], tmp_path / "run")
+    assert measure(folder)["metrics"]["clips"] == 17
+    assert from_pretrained(folder).facts.taxonomy.key == "smg"
+
+
+def test_label_smoothing_is_the_textbook_loss() -> None:
+    system = torch.nn.Linear(1, 1)
+    task = Recognise(system, torch.optim.SGD, Training(label_smoothing=0.2), classes=4)
+    batch = PoseBatch(torch.zeros(3, 1, 2, 5, 2), torch.zeros(3, 1, 2, 5), label=torch.tensor([0, 3, 1]))
+    logits = torch.randn(3, 4)
+    expected = torch.nn.functional.cross_entropy(logits, batch.label, label_smoothing=0.2)  # type: ignore[arg-type]
+    soft = task._smooth(batch).soft
+    assert soft is not None
+    torch.testing.assert_close(torch.nn.functional.cross_entropy(logits, soft), expected)
+
+
+def test_schedule_and_groups() -> None:
+    rates = [learning_rate(step, 10, 100) for step in range(101)]
+    assert max(rates) == rates[10] == 1.0
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert learning_rate(0, 0, 1) == 1.0
+    decay, plain = parameter_groups(torch.nn.Linear(2, 3))
+    assert [p.ndim for p in decay["params"] + plain["params"]] == [2, 1]
+    assert plain["weight_decay"] == 0
