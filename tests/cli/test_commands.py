@@ -110,3 +110,51 @@ def test_doctor_names_the_remedy_for_every_missing_extra(monkeypatch: pytest.Mon
 
 def test_version_is_one_line() -> None:
     assert run("version").stdout == "0.1.0\n"
+
+
+@pytest.fixture
+def recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recogniser that has seen two people, the second one badly."""
+    top = [{"label": "Folding arms", "id": 2, "score": 0.9}, {"label": "Rubbing eyes", "id": 1, "score": 0.05}]
+    found = {
+        "input": "clip.gif",
+        "taxonomy": "smg",
+        "people": [
+            {"person": 0, "top": top, "outcome": "recognised", "frames": 48, "valid": 47, "warnings": []},
+            {
+                "person": 1,
+                "top": top[1:],
+                "outcome": "do not know",
+                "frames": 48,
+                "valid": 9,
+                "warnings": ["seen from the side"],
+            },
+        ],
+    }
+    monkeypatch.setattr("microgesture.analysis.recognise.recognise", lambda *_, **__: found)
+
+
+def test_recognize_prints_the_agreed_json(recognised: None) -> None:
+    result = run("recognize", "clip.gif", "--taxonomy", "smg", "--top", "2", "--json")
+    assert json.loads(result.stdout) == {
+        "input": "clip.gif",
+        "taxonomy": "smg",
+        "people": [
+            {
+                "top": [
+                    {"label": "Folding arms", "id": 2, "score": 0.9},
+                    {"label": "Rubbing eyes", "id": 1, "score": 0.05},
+                ],
+                "frames": 48,
+                "valid": 47,
+            },
+            {"top": [{"label": "Rubbing eyes", "id": 1, "score": 0.05}], "frames": 48, "valid": 9},
+        ],
+    }
+    assert result.stderr == ("person 2: seen from the side\nperson 2: do not know; the ranking is not to be trusted\n")
+
+
+def test_recognize_prints_a_table(recognised: None) -> None:
+    lines = run("recognize", "clip.gif", "--taxonomy", "smg", "--quiet").stdout.splitlines()
+    assert lines[:2] == ["person\trank\tscore\tid\tlabel", "1\t1\t0.900\t2\tFolding arms"]
+    assert len(lines) == 4

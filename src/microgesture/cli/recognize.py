@@ -30,15 +30,15 @@ def recognize(
     found = recognise(clip, taxonomy, top=top, persons=persons, model=model)
     for person in found["people"]:
         for warning in person["warnings"]:
-            complain(f"person {person['person']}: {warning}")
+            complain(f"person {person['person'] + 1}: {warning}")
         if person["outcome"] != "recognised":
-            say(f"person {person['person']}: {person['outcome']}; the ranking below is not to be trusted")
+            say(f"person {person['person'] + 1}: {person['outcome']}; the ranking is not to be trusted")
     if as_json:
         people = [{key: person[key] for key in ("top", "frames", "valid")} for person in found["people"]]
         data_json({"input": found["input"], "taxonomy": found["taxonomy"], "people": people})
         return
     rows = [
-        [str(person["person"]), str(rank), f"{entry['score']:.3f}", str(entry["id"]), entry["label"]]
+        [str(person["person"] + 1), str(rank), f"{entry['score']:.3f}", str(entry["id"]), entry["label"]]
         for person in found["people"]
         for rank, entry in enumerate(person["top"], 1)
     ]
