@@ -19,7 +19,8 @@ class PoseBatch:
         score: float (B, M, T, V), confidence in [0, 1]; 0 = missing.
         label: int64 (B,), class of each clip.
         weight: float (B,), weight of each clip in the loss.
-        soft: float (B, K), targets in [0, 1], several classes at once allowed; takes the place of `label`.
+        soft: float (B, K), targets in [0, 1], several classes at once allowed; takes the place of `label`. Systems
+            that say so read -1 as "cannot be decided".
     """
 
     xy: Tensor

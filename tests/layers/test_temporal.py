@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from microgesture.layers.temporal import BranchedConv, PooledBranches, TemporalConv
+
+UNITS = [TemporalConv, BranchedConv, PooledBranches]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize(("frames", "stride", "expected"), [(9, 1, 9), (9, 2, 5), (8, 2, 4), (1, 2, 1)])
+def test_length(unit: type[nn.Module], frames: int, stride: int, expected: int) -> None:
+    assert unit(6, 16, stride=stride).eval()(torch.randn(2, 6, frames, 5)).shape == (2, 16, expected, 5)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_joints_do_not_mix(unit: type[nn.Module]) -> None:
+    layer, x = unit(6, 16).eval(), torch.randn(2, 6, 9, 5)
+    moved = x.clone()
+    moved[..., 3] += 1
+    unchanged = (layer(moved) == layer(x)).all(dim=2).all(dim=1).all(dim=0)
+    assert unchanged.tolist() == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize(("unit", "reach"), [(TemporalConv, 4), (BranchedConv, 4), (PooledBranches, 4)])
+def test_reach_in_time(unit: type[nn.Module], reach: int) -> None:
+    """A frame is heard `reach` frames to either side: (9 - 1) / 2, the dilation 4 of 3 frames, the dilation 2 of 5."""
+    torch.manual_seed(0)
+    layer, x = unit(6, 16).eval(), torch.randn(1, 6, 21, 1)
+    moved = x.clone()
+    moved[:, :, 10] += 5
+    changed = (layer(moved) != layer(x)).any(dim=1).flatten().nonzero().flatten()
+    assert (int(changed.min()), int(changed.max())) == (10 - reach, 10 + reach)
+
+
+def test_widths_of_the_branches() -> None:
+    """The first branch of ST-GCN++ takes what six do not divide; in CTR-GCN the last of four does."""
+    assert [c.out_channels for c in BranchedConv(6, 32).dilated] == [7, 5, 5, 5]
+    four = PooledBranches(6, 18)
+    assert [c.out_channels for c in four.dilated] + [four.plain.out_channels] == [4, 4, 6]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_storage_stays_channels_last(unit: type[nn.Module]) -> None:
+    """Speed depends on it: elsewhere the products would copy their input."""
+    x = torch.randn(2, 16, 9, 5).contiguous(memory_format=torch.channels_last)
+    assert unit(16, 16).eval()(x).is_contiguous(memory_format=torch.channels_last)
