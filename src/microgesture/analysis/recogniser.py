@@ -1,0 +1,197 @@
+"""The shipped model at work: a pose track in, class probabilities out.
+
+The model names *motions*; a table saved with it says which motions show which class of which taxonomy. For a
+pre-cut clip the classes compete (they sum to one); along a recording each class stands for itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from microgesture.analysis.decode import DecodeSettings
+from microgesture.core.errors import UsageError
+from microgesture.core.normalise import body_normalise
+from microgesture.core.taxonomy import Taxonomy
+from microgesture.core.track import PoseTrack
+from microgesture.layers.batch import PoseBatch
+from microgesture.learning.checkpoint import Saved, from_pretrained
+from microgesture.learning.motions import class_log_odds, class_probabilities, motion_table
+
+Array = NDArray[np.float32]
+_SHORTEST = 12  # frames; a shorter clip is held at its last pose
+_STRIDE = 8  # frames between the windows of a long clip
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes probabilities mean what they say, fitted on people the model never met.
+
+    Args:
+        temperature: of the competition between classes of a clip.
+        scale, shift: of the log odds of a class along a recording.
+    """
+
+    temperature: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Recogniser:
+    """A trained model with its tables.
+
+    Args:
+        model: what `from_pretrained` loaded.
+        calibration: see there.
+        decoding: settings of the decoder that suit the model.
+
+    Example:
+        >>> Recogniser.from_pretrained("base").fps  # doctest: +SKIP
+        15.0
+    """
+
+    model: Saved
+    calibration: Calibration = field(default_factory=Calibration)
+    decoding: DecodeSettings = field(default_factory=DecodeSettings)
+
+    @classmethod
+    def from_pretrained(cls, path_or_name: str | Path = "base") -> Recogniser:
+        """Load a shipped model by name, or any from its folder.
+
+        Raises:
+            NoInput: there is no such model.
+            FormatError: a file is damaged, or the model knows no motions.
+        """
+        model = from_pretrained(path_or_name)
+        notes: dict[str, Any] = model.config
+        decoding = dict(notes.get("decoding", {}))
+        return cls(model, Calibration(**notes.get("calibration", {})), DecodeSettings(**decoding))
+
+    @property
+    def fps(self) -> float:
+        """Frames per second the model looks at."""
+        return self.model.facts.fps
+
+    @property
+    def frames(self) -> int:
+        """Frames of a window along a recording."""
+        return int(self.model.config.get("window", self.model.facts.frames))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return str(self.model.config["sha256"])
+
+    @property
+    def taxonomies(self) -> tuple[str, ...]:
+        """Keys of the taxonomies the model can answer in."""
+        return tuple(self.model.config["serves"])
+
+    def clip(self, track: PoseTrack, taxonomy: Taxonomy) -> Array:
+        """Probabilities (K,) of the classes for a clip that shows one gesture; they sum to one.
+
+        The whole clip and its windows vote, each also seen in a mirror: a gesture that fills a part of the clip
+        is not diluted by the rest.
+        """
+        table = self._table(taxonomy)
+        moved = self._ready(track)
+        n = len(moved)
+        views = [(0, n)] if n <= 3 * self.frames else []
+        if n > self.frames:
+            count = -(-(n - self.frames) // _STRIDE) + 1
+            starts = np.linspace(0, n - self.frames, count).round().astype(int)
+            views += [(int(a), int(a) + self.frames) for a in starts]
+        logits = np.stack([self._logits([moved[a:b]])[0] for a, b in views])
+        whole, windows = logits[:1], logits[1:] if len(logits) > 1 else logits
+        mixed = (whole.mean(0) + windows.mean(0) + windows.max(0)) / 3
+        return class_probabilities(mixed / self.calibration.temperature, table)
+
+    def windows(self, track: PoseTrack, taxonomy: Taxonomy, centres: NDArray[np.float64]) -> Array:
+        """Probability (N, K) of each class, for itself, that it goes on around each of N times in seconds."""
+        table = self._table(taxonomy)
+        moved = self._ready(track)
+        half = self.frames // 2
+        places = np.round((np.asarray(centres) - moved.times[0]) * self.fps).astype(int)
+        result = np.zeros((len(places), table.shape[1]), np.float32)
+        pieces, rows = [], []
+        for row, place in enumerate(places):
+            a = int(np.clip(place - half, 0, max(len(moved) - self.frames, 0)))
+            piece = moved[a : a + self.frames]
+            if (piece.score > 0).any(1).mean() >= 0.5:  # nobody there: no gesture
+                pieces.append(piece)
+                rows.append(row)
+        for i in range(0, len(pieces), _BATCH):
+            odds = class_log_odds(self._logits(pieces[i : i + _BATCH]), table)
+            odds = self.calibration.scale * odds + self.calibration.shift
+            result[rows[i : i + _BATCH]] = 1 / (1 + np.exp(-odds))
+        return result
+
+    def unusual(self, track: PoseTrack) -> list[str]:
+        """Sentences about what makes this track unlike anything the model was trained on; empty if nothing does."""
+        said = []
+        if track.fps < 9:
+            said.append(f"{track.fps:.3g} frames per second; quick movements such as nods need 10 or more")
+        seen = (track.score > 0).any(1)
+        if seen.mean() < 0.8:
+            said.append(f"a person is seen in {seen.mean():.0%} of the frames only")
+        canonical = track.project(self.model.facts.skeleton)
+        body = body_normalise(canonical.xy, canonical.score, canonical.skeleton)
+        joint = canonical.skeleton.index
+        nose, neck, hip = (body.xy[:, joint(j)] for j in ("nose", "neck", "mid_hip"))
+        known = canonical.score[:, joint("nose")] > 0
+        if known.any():
+            if np.median(nose[known, 1] - neck[known, 1]) > 0.1:
+                said.append("the head is below the shoulders: is the picture turned?")
+            sure = canonical.score[:, joint("mid_hip")] > 0.5
+            if sure.any() and np.median(hip[sure, 1]) > 2.6:
+                said.append("the person is seen from the side or far to it; the model knows views up to about 40 degrees")
+        hands = canonical.score[:, [joint("r_index_tip"), joint("l_index_tip")]] > 0
+        if seen.any() and hands[seen].any(1).mean() < 0.2:
+            said.append("hands are hardly found; gestures of hands and face will be missed")
+        wrist = canonical.score[:, [joint("r_wrist"), joint("l_wrist")]]
+        if seen.any() and np.median(wrist[seen].max(1)) < 0.4:
+            said.append("the estimator is unsure about the wrists")
+        if body.scale < 25 and track.size[0]:
+            said.append(f"the person is small (shoulders {body.scale:.0f} pixels apart)")
+        return said
+
+    def _table(self, taxonomy: Taxonomy) -> Array:
+        return motion_table(self.model, taxonomy)
+
+    def _ready(self, track: PoseTrack) -> PoseTrack:
+        """The model's joints and rate; very short tracks are held at their last pose."""
+        if not len(track):
+            raise UsageError("the track has no frames")
+        moved = track.project(self.model.facts.skeleton)
+        if len(moved) > 1 and abs(moved.fps - self.fps) > 1e-6:
+            moved = moved.resampled(self.fps)
+        short = _SHORTEST - len(moved)
+        if short > 0:
+            times = moved.times[-1] + np.arange(1, short + 1) / self.fps
+            moved = PoseTrack(
+                np.concatenate([moved.xy, np.repeat(moved.xy[-1:], short, 0)]),
+                np.concatenate([moved.score, np.repeat(moved.score[-1:], short, 0)]),
+                self.fps, moved.size, moved.skeleton, np.concatenate([moved.times, times]), moved.person,
+            )  # fmt: skip
+        return moved
+
+    def _logits(self, pieces: list[PoseTrack]) -> Array:
+        """Logits (N, motions) of windows of equal length, the mean over the window and its mirror image."""
+        flip = list(self.model.facts.skeleton.flip)
+        xy = np.stack([p.xy for p in pieces])
+        score = np.stack([p.score for p in pieces])
+        xy = body_normalise(xy, score, self.model.facts.skeleton).xy
+        mirrored = xy[:, :, flip] * np.array([-1, 1], np.float32)
+        both = torch.from_numpy(np.concatenate([xy, mirrored])[:, None])
+        scores = torch.from_numpy(np.concatenate([score, score[:, :, flip]])[:, None])
+        with torch.inference_mode():
+            out = self.model.system(PoseBatch(both, scores)).float().numpy()
+        mean: Array = (out[: len(pieces)] + out[len(pieces) :]) / 2
+        return mean
