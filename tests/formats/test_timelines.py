@@ -363,8 +363,15 @@ def test_boris_cannot_hold_a_label_twice_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_more_than_a_million_events_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write, read = FORMATS[name]
-    for module in ("segments", "webvtt", "eaf"):
-        monkeypatch.setattr(f"microgesture.formats.{module}.EVENT_LIMIT", 3)
     write(EXAMPLE, tmp_path / "t")
+    for module in ("segments", "webvtt"):
+        monkeypatch.setattr(f"microgesture.formats.{module}.EVENT_LIMIT", 3)
     with pytest.raises(FormatError, match=r"whole file: 4 segments; expected at most 3\. Split the recording"):
         read(tmp_path / "t", IMIGUE)
+
+
+def test_elan_files_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microgesture.formats.eaf.EVENT_LIMIT", 3)
+    with pytest.raises(FormatError, match=r"whole file: 4 segments; expected at most 3\. Split the recording"):
+        write_eaf(EXAMPLE, tmp_path / "t.eaf")
+    assert not list(tmp_path.iterdir())

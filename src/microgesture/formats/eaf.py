@@ -17,8 +17,11 @@ from microgesture.core.errors import FormatError
 from microgesture.core.segment import Segment, Timeline
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.formats.safe_xml import read_xml
-from microgesture.formats.segments import Persons, label, milliseconds, number, segment, timeline
-from microgesture.formats.source import EVENT_LIMIT, PathLike
+from microgesture.formats.segments import Persons, label, milliseconds, number, segment, timeline, too_many
+from microgesture.formats.source import PathLike
+
+EVENT_LIMIT = 100_000
+"""Segments an ELAN file may have here: it is read as a whole, and ELAN itself is slow long before."""
 
 _GESTURE, _SCORE = "micro-gesture", "score"
 _DURATION = "microgesture:duration_ms"
@@ -30,8 +33,14 @@ def write_eaf(line: Timeline, path: PathLike, *, media: PathLike | None = None) 
 
     Args:
         media: the recording; linked by its place relative to the file, so that a folder can be moved as a whole.
+
+    Raises:
+        FormatError: more than 100,000 segments.
     """
     from pympi.Elan import Eaf
+
+    if len(line) > EVENT_LIMIT:
+        raise too_many(path, len(line), EVENT_LIMIT)
 
     eaf = Eaf(author="microgesture")
     eaf.remove_tier("default")
@@ -60,7 +69,7 @@ def write_eaf(line: Timeline, path: PathLike, *, media: PathLike | None = None) 
             eaf.annotations[own] = f"{name} score"
             eaf.tiers[f"{name} score"][1][own] = (parent, f"{s.score:.4f}", None, None)
     with replacing(path) as temporary:
-        eaf.to_file(str(temporary), pretty=len(line) < 100_000)
+        eaf.to_file(str(temporary))
 
 
 def _lanes(line: Timeline) -> list[tuple[str, int, list[Segment]]]:
@@ -124,8 +133,6 @@ def read_eaf(
             segments.append(
                 segment(path, place, ends[0] / 1000, ends[1] / 1000, meaning, score, persons[names[id(tier)]])
             )
-            if len(segments) > EVENT_LIMIT:
-                return timeline(path, segments, taxonomy)  # which refuses
     if duration is None:
         held = next((p.text or "" for p in root.iterfind("HEADER/PROPERTY") if p.get("NAME") == _DURATION), None)
         duration = _milliseconds(path, f"property {_DURATION}", held) / 1000 if held is not None else None

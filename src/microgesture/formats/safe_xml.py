@@ -7,18 +7,28 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from microgesture.core.errors import FormatError
-from microgesture.formats.source import TEXT_LIMIT, PathLike, read_bytes
+from microgesture.formats.source import PathLike, read_bytes
 
+SIZE_LIMIT = 64 << 20
+ELEMENT_LIMIT = 1_000_000
+"""Elements of a document; each takes some 400 bytes of memory."""
 DEPTH_LIMIT = 64
 
 
-def read_xml(path: PathLike, limit: int = TEXT_LIMIT) -> ElementTree.Element:
+def read_xml(path: PathLike, limit: int = SIZE_LIMIT) -> ElementTree.Element:
     """The root element of an XML file.
 
     Raises:
-        NoInput, NotPermitted, FormatError: not XML, a document type declaration, nested deeper than 64.
+        NoInput, NotPermitted, FormatError: not XML, a document type declaration, too large, nested deeper than 64.
     """
     data = read_bytes(path, limit)
+    if data.count(b"<") > 2 * ELEMENT_LIMIT:
+        raise FormatError(
+            path,
+            f"more than {ELEMENT_LIMIT:,} elements",
+            place="whole file",
+            remedy="split the document",
+        )
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
     depth = 0

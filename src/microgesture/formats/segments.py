@@ -111,19 +111,24 @@ def timeline(
     """A timeline of checked segments; a file that does not hold the duration gives that of its last segment."""
     held = tuple(segments)
     if len(held) > EVENT_LIMIT:
-        raise FormatError(
-            path,
-            f"{len(held):,} segments",
-            place="whole file",
-            expected=f"at most {EVENT_LIMIT:,}",
-            remedy="split the recording",
-        )
+        raise too_many(path, len(held))
     last = max((s.end for s in held), default=0.0)
     if duration is not None and not 0 <= duration <= TIME_LIMIT:
         raise FormatError(
             path, f"duration is {duration:g} s", place="header", expected="0 to 48 h", remedy="correct it"
         )
     return Timeline(held, taxonomy, last if duration is None else duration)
+
+
+def too_many(path: PathLike, count: int, limit: int | None = None) -> FormatError:
+    """The `FormatError` for more segments than a timeline may have."""
+    return FormatError(
+        path,
+        f"{count:,} segments",
+        place="whole file",
+        expected=f"at most {limit or EVENT_LIMIT:,}",
+        remedy="split the recording",
+    )
 
 
 class Persons:

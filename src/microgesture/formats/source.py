@@ -10,8 +10,8 @@ from microgesture.core.errors import FormatError, NoInput, NotPermitted
 
 PathLike = str | os.PathLike[str]
 
-TEXT_LIMIT = 256 << 20
-"""Bytes a text file (CSV, JSON, EAF, VTT) may have; 10^6 events need about 150 MB as EAF."""
+TEXT_LIMIT = 128 << 20
+"""Bytes a text file (CSV, JSON, VTT) may have; 10^6 events need about that as JSON."""
 EVENT_LIMIT = 1_000_000
 """Segments a timeline may have."""
 
@@ -52,15 +52,18 @@ def read_bytes(path: PathLike, limit: int = TEXT_LIMIT) -> bytes:
     """
     file = check_file(path)
     try:
+        size = file.stat().st_size
+        if size > limit:
+            raise FormatError(
+                file,
+                f"the file has {size:,} bytes",
+                expected=f"at most {limit:,}",
+                remedy="split it into several files",
+            )
         with file.open("rb") as handle:
-            data = handle.read(limit + 1)
+            return handle.read(limit)
     except OSError as error:
         raise FormatError(file, f"reading failed ({error.strerror})", remedy="check the disk") from error
-    if len(data) > limit:
-        raise FormatError(
-            file, "the file is too large", expected=f"at most {limit:,} bytes", remedy="split it into several files"
-        )
-    return data
 
 
 def read_text(path: PathLike, limit: int = TEXT_LIMIT) -> str:

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from heapq import heapify, heappop, heappush
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, NoReturn, cast
@@ -94,29 +93,35 @@ class Damage:
 
     Args:
         path: the file.
-        frames: frames delivered.
-        expected: frames announced by the file, or 0 if it does not say.
-        broken: packets that could not be decoded.
+        frames, end: frames read, and the time of the last one in seconds.
+        missing: frames that the file announces and does not hold, 0 if it does not say how many it should.
+        duration: seconds announced, if the pictures end well before, else 0.
+        broken: packets that could not be decoded, and pictures the decoder calls corrupt.
         retimed: frames whose time stamp was missing or did not increase.
-        first: where the first problem was, e.g. `"after frame 36 (1.200 s)"`.
+        first: where the first of these problems was, e.g. `"near frame 36 (1.200 s)"`.
     """
 
     path: str
     frames: int
-    expected: int
+    end: float
+    missing: int
+    duration: float
     broken: int
     retimed: int
     first: str
 
     def __str__(self) -> str:
         parts = []
+        if self.missing:
+            parts.append(f"{self.frames} of {self.frames + self.missing} frames could be read")
+        if self.duration:
+            parts.append(f"the pictures end at {self.end:.3f} s of {self.duration:.3f} s")
         if self.broken:
-            parts.append(f"{self.broken} packets could not be decoded, the first {self.first}")
-        if self.expected > self.frames:
-            parts.append(f"{self.frames} of {self.expected} frames could be read")
+            parts.append(f"{self.broken} packets could not be decoded")
         if self.retimed:
-            parts.append(f"{self.retimed} frames had a missing or repeated time stamp, the first {self.first}")
-        return f"{self.path}: damaged video: {'; '.join(parts)}. Results cover only what could be read"
+            parts.append(f"{self.retimed} frames had a missing or repeated time stamp")
+        where = f", the first {self.first}" if self.first else ""
+        return f"{self.path}: damaged video: {'; '.join(parts)}{where}. Results cover only what could be read"
 
 
 class DamagedVideo(UserWarning):
@@ -163,22 +168,24 @@ def _decode(file: Path, start: float, report: Callable[[Damage], None]) -> Itera
         source = _Source(file, stack)
         index = source.seek(start)
         step = 1 / source.info.fps
-        last, broken, retimed, first, problem = -step, 0, 0, "", ""
-        if index:
-            last = start - step
+        last: float | None = None
+        broken, retimed, first, problem = 0, 0, "", ""
         for pictures in source.pictures():
             if isinstance(pictures, str):  # the reason why a packet gave none
                 broken += 1
                 problem = problem or pictures
-                first = first or _after(index, last)
+                first = first or _near(index, last)
                 continue
             for picture, stamp in pictures:
-                if stamp is None or stamp <= last:
+                if picture.is_corrupt:
+                    broken += 1
+                    first = first or _near(index, last)
+                if stamp is None or (last is not None and stamp <= last):
                     # a missing stamp continues at the nominal rate; a repeated one goes in between
-                    if last >= 0:
+                    if last is not None and not source.unordered:
                         retimed += 1
-                        first = first or _after(index, last)
-                    stamp = max(0.0, last + (step if stamp is None else step / 2))
+                        first = first or _near(index, last)
+                    stamp = 0.0 if last is None else last + (step if stamp is None else step / 2)
                 if stamp > DURATION_LIMIT:
                     raise FormatError(
                         file,
@@ -191,22 +198,23 @@ def _decode(file: Path, start: float, report: Callable[[Damage], None]) -> Itera
                 if stamp >= start - 1e-9:
                     yield Frame(index, stamp, source.image_of(picture))
                 index += 1
-    if index == 0:
+    if last is None:
         raise FormatError(
             file,
             "no frame could be decoded" + (f" ({problem})" if problem else ""),
             place="video stream",
             remedy=_REENCODE,
         )
-    expected = source.announced
-    if expected - index <= max(2, expected // 100):  # encoders announce a frame or two they never write
-        expected = 0
-    if broken or retimed or expected:
-        report(Damage(str(file), index, expected, broken, retimed, first))
+    missing = source.announced - index
+    if missing <= max(2, source.announced // 100):  # encoders announce a frame or two they never write
+        missing = 0
+    duration = source.info.duration if source.alone and last + step < source.info.duration - max(0.5, 3 * step) else 0.0
+    if broken or retimed or missing or duration:
+        report(Damage(str(file), index, last, missing, duration, broken, retimed, first))
 
 
-def _after(index: int, time: float) -> str:
-    return f"after frame {index - 1} ({time:.3f} s)" if index else "at the start"
+def _near(index: int, time: float | None) -> str:
+    return "at the start" if time is None else f"near frame {index - 1} ({time:.3f} s)"
 
 
 def _reason(error: BaseException) -> str:
@@ -235,9 +243,12 @@ class _Source:
                 )
             )
             self.stream = self._choose()
+            if self.stream.codec_context is None:
+                raise FormatError(file, "the codec is unknown", place="video stream", remedy=_REENCODE)
             self._check_size(self.stream.codec_context.width, self.stream.codec_context.height)
             self.stream.codec_context.options = {"max_pixels": str(PIXEL_LIMIT)}
             self.stream.thread_type = "AUTO"
+            self.stream.codec_context.thread_count = 2  # each thread holds a frame; one decodes 200 of 1080p a second
             self._measure()
         except MicrogestureError:
             raise
@@ -262,6 +273,14 @@ class _Source:
         return next((s for s in videos if best is not None and s.index == best.index), videos[0])
 
     def _check_size(self, width: int, height: int) -> None:
+        if not (width and height):
+            raise FormatError(
+                self.file,
+                "the size of the picture is not given, or beyond what can be decoded",
+                place="video stream",
+                expected=f"at most {SIDE_LIMIT} pixels per side and {PIXEL_LIMIT // 1_000_000} megapixels",
+                remedy=_REENCODE,
+            )
         if not (0 < width <= SIDE_LIMIT and 0 < height <= SIDE_LIMIT and width * height <= PIXEL_LIMIT):
             raise FormatError(
                 self.file,
@@ -277,7 +296,10 @@ class _Source:
         self.base = float(base)
         fps = next((float(r) for r in (stream.average_rate, stream.guessed_rate) if r and 0.01 < r < 1000), 0.0)
         duration = float(stream.duration * base) if stream.duration and stream.duration > 0 else 0.0
-        duration = duration or max(0.0, (container.duration or 0) / 1e6)
+        if not duration and container.duration:
+            # Matroska counts from 0 wherever the first picture is
+            late = (container.start_time or 0) if "matroska" in container.format.name else 0
+            duration = max(0.0, (container.duration - late) / 1e6)
         frames = max(0, stream.frames)
         first = None
         if not duration or not (fps or frames):
@@ -292,7 +314,9 @@ class _Source:
                 duration = duration or span + 1 / fps
         fps = fps or (frames / duration if frames and duration else 0.0)
         fps = fps if 0.01 < fps < 1000 else _DEFAULT_FPS
-        self.announced = frames or (round(duration * fps) if len(container.streams) == 1 else 0)
+        self.announced = frames
+        # without a count the duration is the promise, if it is the picture's alone
+        self.alone = not frames and len(container.streams) == 1
         frames = frames or round(duration * fps)
         duration = duration or frames / fps
         if duration > DURATION_LIMIT:
@@ -304,7 +328,8 @@ class _Source:
                 remedy="cut the recording into parts",
             )
         # where players have their zero; a file without one starts with its first frame
-        start = None if container.format.name == "avi" else container.start_time
+        self.unordered = container.format.name == "avi"
+        start = None if self.unordered else container.start_time
         self.zero = start / 1e6 if start is not None else first
         context = stream.codec_context
         self.rotation = self._rotation()
@@ -358,7 +383,7 @@ class _Source:
 
     def seek(self, start: float) -> int:
         """Go to the last key frame at or before `start`; the index of the first frame that will be decoded."""
-        if start <= 0:
+        if start <= 0 or self.unordered:
             return 0
         from av.error import FFmpegError
 
@@ -386,11 +411,9 @@ class _Source:
         # PyAV hands on FFmpeg's number as whatever Python error shares it, be it PermissionError or IndexError
         errors = (FFmpegError, OSError, ValueError, LookupError, RuntimeError, MemoryError, ArithmeticError)
         packets = self.container.demux(self.stream)
-        queue: list[int] = []  # AVI knows no order of display: the n-th picture gets the n-th smallest stamp
-        avi = self.container.format.name == "avi"
 
         def timed(picture: VideoFrame) -> tuple[VideoFrame, float | None]:
-            stamp = (heappop(queue) if queue else None) if avi else picture.pts
+            stamp = picture.dts if self.unordered else picture.pts
             if stamp is None:
                 return picture, None
             if self.zero is None:
@@ -407,14 +430,9 @@ class _Source:
                 with suppress(*errors):
                     yield [timed(p) for p in self.stream.codec_context.decode(None)]
                 return
-            if avi and packet.size and packet.pts is not None:
-                heappush(queue, packet.pts)
             try:
                 yield [timed(p) for p in packet.decode()]
             except errors as error:
-                if avi and packet.pts in queue:
-                    queue.remove(packet.pts)
-                    heapify(queue)
                 yield _reason(error)
 
     def image_of(self, picture: VideoFrame) -> NDArray[np.uint8]:

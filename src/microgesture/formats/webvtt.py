@@ -9,7 +9,7 @@ from microgesture.core.durable import write_text
 from microgesture.core.errors import FormatError
 from microgesture.core.segment import Timeline
 from microgesture.core.taxonomy import Taxonomy
-from microgesture.formats.segments import Persons, label, milliseconds, number, segment, timeline
+from microgesture.formats.segments import Persons, label, milliseconds, number, segment, timeline, too_many
 from microgesture.formats.source import EVENT_LIMIT, PathLike, read_text
 
 _TIME = r"(?:(\d{2,4}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
@@ -36,7 +36,10 @@ def read_vtt(path: PathLike, taxonomy: Taxonomy, duration: float | None = None) 
     Raises:
         NoInput, NotPermitted, FormatError: naming the line.
     """
-    lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    text = read_text(path)
+    if text.count("-->") > EVENT_LIMIT:
+        raise too_many(path, text.count("-->"))
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not re.match(r"WEBVTT(?:[ \t]|\Z)", lines[0]):
         raise FormatError(path, "not a WebVTT file", place="line 1", expected="WEBVTT", remedy="name a .vtt file")
     cues: list[tuple[str, float, float, str, str, float]] = []
@@ -83,8 +86,6 @@ def read_vtt(path: PathLike, taxonomy: Taxonomy, duration: float | None = None) 
                 number(path, place, "score", score[1]) if graded and score else 1.0,
             )
         )
-        if len(cues) > EVENT_LIMIT:
-            break  # `timeline` says so
     persons = Persons(path, (voice for _, _, _, voice, _, _ in cues))
     segments = (
         segment(path, place, start, end, label(path, place, taxonomy, words), score, persons[voice])
