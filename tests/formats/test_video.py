@@ -325,7 +325,7 @@ def test_holes_in_the_middle_are_reported_and_passed_over(tmp_path: Path) -> Non
     at = [i for i in range(len(data)) if data[i : i + 4] == b"00dc"][20]
     data[at + 8 : at + 60] = bytes(52)
     path.write_bytes(data)
-    with pytest.warns(DamagedVideo, match=r"1 packets could not be decoded, the first near frame 1[89] "):
+    with pytest.warns(DamagedVideo, match=r"1 packets could not be decoded, the first near frame 19 \(0\.760 s\)"):
         frames = list(read_frames(path))
     assert len(frames) == 39
     np.testing.assert_allclose([f.time for f in frames], [i / 25 for i in range(40) if i != 20], atol=1e-6)

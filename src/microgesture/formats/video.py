@@ -247,8 +247,8 @@ class _Source:
                 raise FormatError(file, "the codec is unknown", place="video stream", remedy=_REENCODE)
             self._check_size(self.stream.codec_context.width, self.stream.codec_context.height)
             self.stream.codec_context.options = {"max_pixels": str(PIXEL_LIMIT)}
-            self.stream.thread_type = "AUTO"
-            self.stream.codec_context.thread_count = 2  # each thread holds a frame; one decodes 200 of 1080p a second
+            # frame threads would lose sound neighbours of a damaged frame, and each of them holds a frame
+            self.stream.thread_type = "SLICE"
             self._measure()
         except MicrogestureError:
             raise
