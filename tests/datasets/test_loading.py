@@ -118,3 +118,18 @@ def test_missing_joints_may_hold_anything() -> None:
     clips = Clips(**(parts | {"xy": xy, "score": score}))
     batch = next(iter(test_loader(clips, Loading(frames=8))))
     assert torch.isfinite(batch.xy).all()
+
+
+def test_motions_carry_soft_targets() -> None:
+    data = Simulated("motions", length=8, epoch_clips=40, test_clips=40, idle=0.5)
+    batch = next(iter(train_loader(data, Loading(frames=8, batch=40), 0)))
+    assert batch.soft is not None
+    assert batch.label is not None
+    assert batch.soft.shape == (40, len(data.taxonomy))
+    assert set(batch.soft.unique().tolist()) <= {-1.0, 0.0, 1.0}
+    shows = batch.label >= 0
+    assert 5 < int(shows.sum()) < 35
+    assert (batch.soft[shows, batch.label[shows]] == 1).all()
+    assert (data.clips("test").label >= 0).all()
+    with pytest.raises(UsageError, match="needs the taxonomy 'motions'"):
+        Simulated("smg", idle=0.1)

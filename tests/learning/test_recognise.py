@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -71,6 +72,37 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, ema: str)
     again = weights(train(path, settings, tmp_path / "cut", resume=True))
     for name, value in resumed.items():
         torch.testing.assert_close(value, again[name], rtol=0, atol=0)
+
+
+def test_a_run_killed_at_any_durable_write_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    path, settings = recipe(tmp_path, QUICK), ["training.epochs=2", "training.validate_every=0"]
+    whole = weights(train(path, settings, tmp_path / "whole"))
+    rename, left = os.replace, 0
+
+    def dying(*names: str | Path) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        rename(*names)
+
+    monkeypatch.setattr(os, "replace", dying)
+    for step in range(50):
+        out, left = tmp_path / f"cut{step}", step
+        try:
+            train(path, settings, out)
+        except Killed:
+            left = 1000
+            resumed = weights(train(path, settings, out, resume=True))
+            for name, value in whole.items():
+                torch.testing.assert_close(value, resumed[name], rtol=0, atol=1e-6)
+            assert len((out / "log.jsonl").read_text().splitlines()) == 2
+        else:
+            break
+    assert step == 7  # recipe, two logs, two states, weights, config
 
 
 def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(tmp_path: Path) -> None:
@@ -144,3 +176,38 @@ def test_schedule_and_groups() -> None:
     decay, plain = parameter_groups(torch.nn.Linear(2, 3))
     assert [p.ndim for p in decay["params"] + plain["params"]] == [2, 1]
     assert plain["weight_decay"] == 0
+
+
+def test_a_model_of_motions_is_measured_on_classes(tmp_path: Path) -> None:
+    data = ["data.class_path=microgesture.datasets.simulated.Simulated", "data.epoch_clips=8", "data.test_clips=17"]
+    small = ["data.length=12", "loading.batch=4", "training.epochs=1", "training.validate_every=0"]
+    path = recipe(tmp_path, QUICK)
+    folder = train(
+        path,
+        [*data, *small, "data.taxonomy=motions", "system.class_path=microgesture.systems.bodygcn.BodyGCN",
+         "system.init_args={joint_width: 4, widths: [4], strides: [1]}"],
+        tmp_path / "run",
+    )  # fmt: skip
+    record = measure(path, [*data, *small, "data.taxonomy=smg"], weights=folder, out=tmp_path / "record")
+    assert record["taxonomy"] == "smg"
+    assert record["metrics"]["clips"] == 17
+    with pytest.raises(FormatError, match="was trained for the labels"):
+        measure(recipe(tmp_path), weights=train(path, [*data, *small, "data.taxonomy=smg"], tmp_path / "smg"))
+
+
+def test_a_class_is_as_probable_as_its_best_motion() -> None:
+    import numpy as np
+
+    from microgesture.core.taxonomies import SMG
+    from microgesture.learning.runs import as_classes
+    from microgesture.simulation.programs import class_table, motion_taxonomy
+
+    motions = motion_taxonomy()
+    probabilities = np.full((1, len(motions)), 1e-3)
+    shown = int(np.flatnonzero(class_table("smg")[:, 2])[0])
+    probabilities[0, shown] = 0.9
+    classes = as_classes(probabilities, motions, SMG)
+    assert classes.shape == (1, 17)
+    assert classes.sum() == pytest.approx(1)
+    assert classes[0, 2] == classes.max()
+    assert as_classes(probabilities, motions, motions) is probabilities

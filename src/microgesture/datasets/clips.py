@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from microgesture.core.errors import FormatError
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
+from microgesture.layers.batch import PoseBatch
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -25,9 +26,10 @@ class Clips:
         xy: float32 (sum of T, M, V, C), pixels or metres, y downwards.
         score: float32 (sum of T, M, V), 0 = missing.
         offsets: int64 (N + 1,), rising from 0 to the sum of T.
-        label: int64 (N,), ids in `taxonomy`.
+        label: int64 (N,), ids in `taxonomy`; -1 is allowed beside `soft`, for clips without a main class.
         subject: int64 (N,), who moves.
         source: file or generator, named in errors.
+        soft: float32 (N, K), targets where several classes may be shown at once: 1 shown, 0 not, -1 cannot be told.
 
     Raises:
         FormatError: parts do not agree, a clip is empty, a seen joint is not finite, or there are no clips.
@@ -41,6 +43,7 @@ class Clips:
     skeleton: Skeleton
     taxonomy: Taxonomy
     source: str
+    soft: Floats | None = None
 
     def __post_init__(self) -> None:
         n, v, k = len(self.label), len(self.skeleton), len(self.taxonomy)
@@ -57,8 +60,11 @@ class Clips:
             )
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.xy) or (np.diff(self.offsets) <= 0).any():
             raise self._wrong("clip borders are not rising", f"0 to {len(self.xy)} without empty clips")
-        if self.label.min() < 0 or self.label.max() >= k:
-            raise self._wrong(f"labels lie in {self.label.min()}..{self.label.max()}", f"0..{k - 1}")
+        least = 0 if self.soft is None else -1
+        if self.label.min() < least or self.label.max() >= k:
+            raise self._wrong(f"labels lie in {self.label.min()}..{self.label.max()}", f"{least}..{k - 1}")
+        if self.soft is not None and self.soft.shape != (n, k):
+            raise self._wrong(f"soft targets have shape {self.soft.shape}", f"({n}, {k})")
         bad = ~np.isfinite(self.xy).all(-1) & (self.score > 0) | ~np.isfinite(self.score)
         if bad.any():
             clip = int(np.searchsorted(self.offsets, np.argwhere(bad)[0][0], side="right")) - 1
@@ -87,7 +93,7 @@ class Clips:
     @property
     def counts(self) -> Ids:
         """Clips per class, (K,)."""
-        return np.bincount(self.label, minlength=len(self.taxonomy)).astype(np.int64)
+        return np.bincount(self.label[self.label >= 0], minlength=len(self.taxonomy)).astype(np.int64)
 
     def where(self, keep: NDArray[np.bool_], name: str) -> Clips:
         """The clips marked in `keep` (N,); `name` is added to the source."""
@@ -102,6 +108,7 @@ class Clips:
             self.skeleton,
             self.taxonomy,
             f"{self.source} ({name})",
+            None if self.soft is None else self.soft[keep],
         )
 
 
@@ -147,4 +154,19 @@ class EndlessDataset(ClipDataset, Protocol):
 
     def fresh(self, count: int, seed: tuple[int, ...]) -> Clips:
         """`count` new training clips; the same seed gives the same clips."""
+        ...
+
+
+@runtime_checkable
+class EndlessBatches(ClipDataset, Protocol):
+    """A dataset that makes new training batches, with targets a list of labels cannot express.
+
+    Args:
+        epoch_clips: clips called one epoch.
+    """
+
+    epoch_clips: int
+
+    def fresh_batch(self, count: int, seed: tuple[int, ...]) -> PoseBatch:
+        """`count` new clips, normalised, as a batch; the same seed gives the same batch."""
         ...

@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader, Dataset
 from microgesture.core.errors import UsageError
 from microgesture.core.normalise import body_normalise
 from microgesture.datasets.augment import Augmentation, Motion
-from microgesture.datasets.clips import ClipDataset, Clips, EndlessDataset, Floats
+from microgesture.datasets.clips import ClipDataset, Clips, EndlessBatches, EndlessDataset, Floats
 from microgesture.datasets.sampling import Balance, EpochSampler, resample, uniform_frames, uniform_views
 from microgesture.datasets.streams import Stream, streams
 from microgesture.layers.batch import PoseBatch
 
-Sample = tuple[Floats, Floats, int]
+Sample = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Loading:
 
 def train_loader(dataset: ClipDataset, loading: Loading, seed: int) -> DataLoader[PoseBatch]:
     """Batches of one epoch after the other; the trainer calls `sampler.set_epoch`."""
-    if isinstance(dataset, EndlessDataset):
+    if isinstance(dataset, (EndlessDataset, EndlessBatches)):
         batches = -(-dataset.epoch_clips // loading.batch)
         fresh = _Fresh(dataset, loading, seed, batches)
         sampler = EpochSampler(batches, None, "instance", seed)
@@ -71,13 +71,13 @@ def train_loader(dataset: ClipDataset, loading: Loading, seed: int) -> DataLoade
     sampler = EpochSampler(len(clips), clips.label, loading.balance, seed)
     # a last batch of one clip has no variance for batch norm to use
     odd = len(clips) % loading.batch == 1 and len(clips) > 1
-    return _loader(stored, loading, sampler=sampler, batch_size=loading.batch, collate_fn=_collate, drop_last=odd)
+    return _loader(stored, loading, sampler=sampler, batch_size=loading.batch, collate_fn=stored.collate, drop_last=odd)
 
 
 def test_loader(clips: Clips, loading: Loading) -> DataLoader[PoseBatch]:
     """Batches in the order of the clips; with several views a clip's samples follow each other."""
     stored = _Stored(clips, loading, 0, training=False)
-    return _loader(stored, loading, batch_size=loading.batch, collate_fn=_collate)
+    return _loader(stored, loading, batch_size=loading.batch, collate_fn=stored.collate)
 
 
 def _loader(data: Dataset[object], loading: Loading, **options: object) -> DataLoader[PoseBatch]:
@@ -90,44 +90,45 @@ class _Stored(Dataset[object]):
 
     def __init__(self, clips: Clips, loading: Loading, seed: int, training: bool) -> None:
         self.motions = [_normalise(xy, score, clips) for xy, score in clips]
-        self.labels, self.loading, self.seed, self.training = clips.label, loading, seed, training
+        self.clips, self.loading, self.seed, self.training = clips, loading, seed, training
 
     def __len__(self) -> int:
         return len(self.motions)
 
-    def __getitem__(self, ticket: int) -> list[Sample]:
-        _, i = divmod(ticket, len(self))
-        motion, label = self.motions[i], int(self.labels[i])
+    def __getitem__(self, ticket: int) -> tuple[int, list[Sample]]:
+        i, motion = ticket % len(self), self.motions[ticket % len(self)]
         if self.training:
-            return [_train_sample(motion, label, self.loading, (self.seed, ticket))]
-        views = _views(motion, self.loading)
-        return [(xy, score, label) for xy, score in views]
+            return i, [_train_sample(motion, self.loading, (self.seed, ticket))]
+        return i, _views(motion, self.loading)
+
+    def collate(self, items: list[tuple[int, list[Sample]]]) -> PoseBatch:
+        return _batch([i for i, _ in items], [views for _, views in items], self.clips)
 
 
 class _Fresh(Dataset[object]):
     """New clips for every ticket, a batch at a time."""
 
-    def __init__(self, dataset: EndlessDataset, loading: Loading, seed: int, batches: int) -> None:
+    def __init__(self, dataset: EndlessDataset | EndlessBatches, loading: Loading, seed: int, batches: int) -> None:
         self.dataset, self.loading, self.seed, self.batches = dataset, loading, seed, batches
 
     def __len__(self) -> int:
         return self.batches
 
     def __getitem__(self, ticket: int) -> PoseBatch:
+        if isinstance(self.dataset, EndlessBatches):
+            return self.dataset.fresh_batch(self.loading.batch, (self.seed, ticket))
         clips = self.dataset.fresh(self.loading.batch, (self.seed, ticket))
-        return _collate(
-            [
-                [_train_sample(_normalise(*clips[i], clips), int(clips.label[i]), self.loading, (self.seed, ticket, i))]
-                for i in range(len(clips))
-            ]
-        )
+        samples = [
+            _train_sample(_normalise(*clips[i], clips), self.loading, (self.seed, ticket, i)) for i in range(len(clips))
+        ]
+        return _batch(list(range(len(clips))), [[sample] for sample in samples], clips)
 
 
 def _normalise(xy: Floats, score: Floats, clips: Clips) -> Motion:
     return Motion(body_normalise(xy, score, clips.skeleton).xy, score, clips.skeleton)
 
 
-def _train_sample(motion: Motion, label: int, loading: Loading, seed: tuple[int, ...]) -> Sample:
+def _train_sample(motion: Motion, loading: Loading, seed: tuple[int, ...]) -> Sample:
     draw = np.random.default_rng(seed)
     for augmentation in loading.augment:
         motion = augmentation(motion, draw)
@@ -137,20 +138,23 @@ def _train_sample(motion: Motion, label: int, loading: Loading, seed: tuple[int,
     else:
         frames = uniform_frames(xy.shape[1], loading.frames, np.random.RandomState(draw.integers(1 << 32)))
         xy, score = xy[:, frames], score[:, frames]
-    return xy, score, label
+    return xy, score
 
 
-def _views(motion: Motion, loading: Loading) -> list[tuple[Floats, Floats]]:
+def _views(motion: Motion, loading: Loading) -> list[Sample]:
     xy, score = streams(*motion, loading.streams)
     if loading.sampling == "resample":
         return [resample(xy, score, loading.frames)]
     return [(xy[:, f], score[:, f]) for f in uniform_views(xy.shape[1], loading.frames, loading.views)]
 
 
-def _collate(clips: list[list[Sample]]) -> PoseBatch:
-    samples = [sample for views in clips for sample in views]
+def _batch(index: list[int], samples: list[list[Sample]], clips: Clips) -> PoseBatch:
+    """Samples of the clips `index`, a list of views each, as one batch; every view has its clip's targets."""
+    flat = [sample for views in samples for sample in views]
+    of = np.repeat(index, [len(views) for views in samples])
     return PoseBatch(
-        torch.from_numpy(np.stack([xy for xy, _, _ in samples])),
-        torch.from_numpy(np.stack([score for _, score, _ in samples])),
-        torch.tensor([label for _, _, label in samples]),
+        torch.from_numpy(np.stack([xy for xy, _ in flat])),
+        torch.from_numpy(np.stack([score for _, score in flat])),
+        torch.from_numpy(clips.label[of].astype(np.int64)),
+        soft=None if clips.soft is None else torch.from_numpy(clips.soft[of].astype(np.float32)),
     )

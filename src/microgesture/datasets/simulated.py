@@ -2,25 +2,36 @@
 
 Clips come from `microgesture.simulation`; every class is equally frequent. Training, validation and test people are
 disjoint there. What is drawn depends on seeds alone, so every machine measures on the same test clips.
+
+The label space `motions` is the simulator's own: the programs behind the classes of all three data sets. Its clips
+carry soft targets, since several motions go on at once.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from microgesture.core.errors import UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import taxonomy as find_taxonomy
+from microgesture.core.taxonomy import Taxonomy
 from microgesture.datasets.clips import Clips
 
+if TYPE_CHECKING:
+    pass
+
 _SEEDS = {"val": 1, "test": 2}
+_PLACES = ("imigue", "smg", "ma52")
 
 
 class Simulated:
     """Clips of the classes of one taxonomy, made on the spot.
 
     Args:
-        taxonomy: `"imigue"`, `"smg"` or `"ma52"`.
+        taxonomy: `"imigue"`, `"smg"`, `"ma52"` or `"motions"`.
+        idle: share of training clips of `"motions"` that show none: talk, posture, noise.
         length: frames per clip, at `fps` frames per second.
         epoch_clips: clips called one epoch.
         test_clips: clips in each of the splits val and test.
@@ -43,13 +54,16 @@ class Simulated:
         fps: float = 15.0,
         epoch_clips: int = 8192,
         test_clips: int = 2048,
+        idle: float = 0.0,
     ) -> None:
         for name, value in (("length", length), ("epoch_clips", epoch_clips), ("test_clips", test_clips)):
             if value < 1:
                 raise UsageError(f"{name} is {value}; it must be at least 1")
         if not fps > 0:
             raise UsageError(f"fps is {fps}; it must be positive")
-        self.taxonomy = find_taxonomy(taxonomy)
+        if not 0 <= idle < 1 or (idle and taxonomy != "motions"):
+            raise UsageError(f"idle is {idle}; it must lie in 0..1 and needs the taxonomy 'motions'")
+        self.taxonomy, self.idle = _taxonomy(taxonomy), idle
         self.length, self.fps, self.epoch_clips, self.test_clips = length, fps, epoch_clips, test_clips
 
     def clips(self, split: str) -> Clips:
@@ -58,26 +72,43 @@ class Simulated:
             raise UsageError(f"the simulator has no split '{split}'; choose {', '.join(self.splits)}")
         if split == "train":
             return self.fresh(self.epoch_clips, (0,))
-        return _simulate(self.taxonomy.key, self.test_clips, _SEEDS[split], self.length, self.fps, split)
+        return self._simulate(self.test_clips, _SEEDS[split], split, 0.0)
 
     def fresh(self, count: int, seed: tuple[int, ...]) -> Clips:
         """`count` new clips of training people."""
         number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        return _simulate(self.taxonomy.key, count, number, self.length, self.fps, "train")
+        return self._simulate(count, number, "train", self.idle)
+
+    def _simulate(self, count: int, seed: int, split: str, idle: float) -> Clips:
+        from microgesture.simulation.clips import draw_setting, simulate_clips, simulate_motions
+
+        key, soft = self.taxonomy.key, None
+        if key == "motions":
+            draw = np.random.default_rng([seed, len(self.taxonomy)])
+            label = draw.permutation(np.arange(count) % len(self.taxonomy))
+            label[draw.random(count) < idle] = -1
+            places = [draw_setting(draw, str(draw.choice(_PLACES)), int(motion)) for motion in label]
+            made = simulate_motions(draw, label, places, frames=self.length, fps=self.fps, split=split)
+            soft = np.where(made.sure > 0, made.shown, np.float32(-1))
+        else:
+            made = simulate_clips(key, count, seed, frames=self.length, fps=self.fps, split=split)
+            label = made.label
+        return Clips(
+            made.xy.reshape(-1, 1, *made.xy.shape[2:]),
+            made.score.reshape(-1, 1, made.score.shape[2]),
+            np.arange(count + 1, dtype=np.int64) * self.length,
+            label,
+            made.subject,
+            self.skeleton,
+            self.taxonomy,
+            f"simulated {key}, {split}, seed {seed}",
+            soft,
+        )
 
 
-def _simulate(taxonomy: str, count: int, seed: int, length: int, fps: float, split: str) -> Clips:
-    from microgesture.simulation.clips import simulate_clips
+def _taxonomy(key: str) -> Taxonomy:
+    if key != "motions":
+        return find_taxonomy(key)
+    from microgesture.simulation.programs import motion_taxonomy
 
-    made = simulate_clips(taxonomy, count, seed, frames=length, fps=fps, split=split)
-    n, t = made.xy.shape[:2]
-    return Clips(
-        made.xy.reshape(n * t, 1, *made.xy.shape[2:]),
-        made.score.reshape(n * t, 1, -1),
-        np.arange(n + 1, dtype=np.int64) * t,
-        made.label,
-        made.subject,
-        made.skeleton,
-        find_taxonomy(taxonomy),
-        f"simulated {taxonomy}, {split}, seed {seed}",
-    )
+    return motion_taxonomy()

@@ -26,7 +26,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from microgesture.core.durable import replacing
+from microgesture.core.durable import replacing, write_text
 from microgesture.core.errors import FormatError, NoInput
 from microgesture.layers.batch import PoseBatch
 from microgesture.learning.recipe import Training
@@ -146,8 +146,10 @@ class Journal(pl.Callback):
         figures = {name: round(float(value), 5) for name, value in trainer.callback_metrics.items()}
         seconds = round(time.perf_counter() - self.start, 2)
         line = {"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds}
-        with open(self.folder / LOG, "a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        log = self.folder / LOG
+        before = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        # a run that died after this line and before its state was saved repeats the epoch
+        write_text(log, "\n".join([*before[: trainer.current_epoch], json.dumps(line)]) + "\n")
         if self.tell is not None:
             self.tell("  ".join(f"{name} {value}" for name, value in line.items()))
         trainer.save_checkpoint(self.folder / LAST, weights_only=False)  # optimizer and schedule too

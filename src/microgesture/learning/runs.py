@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from microgesture.core.taxonomy import Taxonomy
     from microgesture.datasets.clips import Clips
     from microgesture.datasets.loading import Loading
     from microgesture.learning.checkpoint import Facts
@@ -122,7 +123,9 @@ def test(
     model = Path(weights or default)
     dataset, facts = plan.dataset, _facts(plan)
     try:
-        saved = from_pretrained(model, taxonomy=facts.taxonomy)
+        saved = from_pretrained(model)
+        if saved.facts.taxonomy.key != "motions":
+            saved = from_pretrained(model, taxonomy=facts.taxonomy)
     except NoInput as error:
         raise NoInput(f"{error}. Train one: microgesture train {path}") from error
     if saved.facts.skeleton != facts.skeleton:
@@ -131,8 +134,8 @@ def test(
     from microgesture.evaluation.classification import summary
 
     clips = dataset.clips(split)
-    probabilities = predict(saved.system, clips, plan.loading)
     taxonomy = facts.taxonomy
+    probabilities = as_classes(predict(saved.system, clips, plan.loading), saved.facts.taxonomy, taxonomy)
     coarse = [taxonomy.group_of(i) for i in range(len(taxonomy))] if taxonomy.key == "ma52" else None
     record: dict[str, Any] = {
         "system": saved.config["system"]["class_path"],
@@ -169,6 +172,22 @@ def predict(system: nn.Module, clips: Clips, loading: Loading) -> NDArray[np.flo
             p = system(batch.to(device)).softmax(-1).cpu().double().numpy()
             rows.append(p.reshape(-1, loading.views, p.shape[-1]).mean(1))
     return np.concatenate(rows)
+
+
+def as_classes(probabilities: NDArray[np.float64], known: Taxonomy, wanted: Taxonomy) -> NDArray[np.float64]:
+    """Probabilities (N, motions) of the simulator's motions as probabilities (N, K) of the classes they show.
+
+    A class is as probable as its most probable motion; rows sum to 1. Other label spaces pass through.
+    """
+    if known.digest == wanted.digest:
+        return probabilities
+    import numpy as np
+
+    from microgesture.simulation.programs import class_table
+
+    table = class_table(wanted.key)  # (motions, K)
+    classes = np.stack([probabilities[:, column > 0].max(1) for column in table.T], 1)
+    return np.asarray(classes / classes.sum(1, keepdims=True))
 
 
 def commit() -> str | None:
