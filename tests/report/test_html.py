@@ -105,12 +105,13 @@ def test_lanes_are_classes_found_then_the_likeliest_others(sample: Analysis) -> 
     assert len(lane_order([], IMIGUE, sample.posteriors[0][:0], 8)) == 8
 
 
-def test_long_recordings_are_thinned_by_their_maximum(sample: Analysis) -> None:
+def test_long_recordings_are_thinned_by_their_maximum() -> None:
     times, p = np.arange(14_400) / 4, np.zeros((14_400, len(IMIGUE)), np.float32)
     p[7201, 6] = 0.8
-    figure = timeline_figure(list(sample.timeline), IMIGUE, times, p, 3600.0)
+    figure = timeline_figure([], IMIGUE, times, p, 3600.0)
     strip = figure.data[0].z
-    row = lane_order(list(sample.timeline), IMIGUE, p, 8).index(6)
+    row = lane_order([], IMIGUE, p, 8).index(6)
+    assert row == 0
     assert strip.shape[1] == BINS
     assert strip[-1 - 2 * row].argmax() == 7201 // 12
     assert strip[-1 - 2 * row].max() == np.float32(0.8)
@@ -130,7 +131,7 @@ from microgesture.report.html import write_report
 from microgesture.report.sample import invented
 a = invented(1)
 times, p = np.arange(14400) / 4, np.random.default_rng(0).random((14400, 32), np.float32)
-line = Timeline(tuple(Segment(i * .35, i * .35 + 1, i % 32, i / 1e4) for i in range(10000)), a.timeline.taxonomy, 3600)
+line = Timeline(tuple(Segment(i * .35, i * .35 + 1, i % 32, 1 - i / 1e4) for i in range(10000)), a.timeline.taxonomy, 3600)
 e = (evidence(line, 0, 60.0, a.states),)
 write_report(replace(a, timeline=line, times=times, posteriors=(p,), evidence=e), sys.argv[1])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

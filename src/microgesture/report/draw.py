@@ -25,21 +25,18 @@ def group_colour(taxonomy: Taxonomy, label: int) -> str:
     return PALETTE[group % len(PALETTE)]
 
 
-def svg_poses(track: PoseTrack, frames: list[int], words: str, whole: bool = False, size: int = 96) -> str:
+def svg_poses(track: PoseTrack, frames: list[int], words: str, group: str = "", size: int = 96) -> str:
     """Some frames of a motion side by side, in one framing, as an `<svg>` of a few kilobytes.
 
     Args:
         frames: indices into the track, left to right.
         words: what a screen reader says.
-        whole: fit hips and legs in, too; otherwise they are cut off, as most gestures are of hands and face.
+        group: body group of the gesture; heads are drawn larger for those of the head, legs come in for those of
+            the legs, everything above the hips is shown for the rest.
         size: side of one panel in SVG units.
     """
     xy, score = track.xy[frames], track.score[frames]
-    low = [i for i, j in enumerate(track.skeleton.joints) if j.endswith(("hip", "knee", "ankle", "toe", "heel"))]
-    fitted = score.copy()
-    if not whole:
-        fitted[:, low] = 0
-    zoom, dx, dy = frame_of(xy, fitted if fitted.any() else score, (size, size))
+    zoom, dx, dy = frame_of(xy, _fitted(track.skeleton, score, group.casefold()), (size, size))
     panels = []
     for k, (joints, seen) in enumerate(zip(xy, score, strict=True)):
         points = joints[:, :2] * zoom + (dx + k * size, dy)
@@ -48,6 +45,18 @@ def svg_poses(track: PoseTrack, frames: list[int], words: str, whole: bool = Fal
         f'<svg viewBox="0 0 {size * len(frames)} {size}" role="img" aria-label="{escape(words)}" '
         f'stroke-linecap="round" stroke-linejoin="round" fill="none">{"".join(panels)}</svg>'
     )
+
+
+def _fitted(skeleton: Skeleton, score: NDArray[np.float32], group: str) -> NDArray[np.float32]:
+    """Scores (T, V) with 0 for the joints that may leave the picture."""
+    low: tuple[str, ...] = ("hip", "knee", "ankle", "toe", "heel")
+    if group.startswith(("lower", "leg")):
+        low = ()
+    elif group == "head":
+        low += ("elbow", "wrist", "tip", "mcp")
+    fitted = score.copy()
+    fitted[:, [i for i, joint in enumerate(skeleton.joints) if joint.endswith(low)]] = 0
+    return fitted if fitted.any() else score
 
 
 def _paths(points: NDArray[np.float32], seen: NDArray[np.float32], skeleton: Skeleton) -> str:

@@ -141,9 +141,14 @@ def _pictures(analysis: Analysis, segments: list[Segment]) -> Iterator[_Picture]
             continue
         frames = [int(here[round(q * (len(here) - 1))]) for q in (0.15, 0.5, 0.85)]
         name = taxonomy[s.label].name
-        whole = taxonomy[s.label].group.casefold().startswith(("lower", "leg"))
         words = f"Skeleton at three instants: {name}, {clock(s.start)} to {clock(s.end)}"
-        yield _Picture(s, name, group_colour(taxonomy, s.label), clock(s.start), svg_poses(track, frames, words, whole))
+        yield _Picture(
+            s,
+            name,
+            group_colour(taxonomy, s.label),
+            clock(s.start),
+            svg_poses(track, frames, words, taxonomy[s.label].group),
+        )
 
 
 def _checks(q: Quality) -> Iterator[tuple[str, str, float, bool]]:
@@ -172,17 +177,12 @@ def _words(value: Any) -> str:
     return text if len(text) <= 400 else text[:397] + "..."
 
 
-def sample(minutes: float = 3.0, seed: int = 0) -> Analysis:
-    """An invented analysis of an invented person, to look at the page with."""
-    from microgesture.report.sample import invented
-
-    return invented(minutes, seed)
-
-
 if __name__ == "__main__":
     import sys
 
+    from microgesture.report.sample import invented
+
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "sample-report")
     folder.mkdir(exist_ok=True)
-    page = write_report(sample(), folder / "report.html", video=None)
+    page = write_report(invented(), folder / "report.html", video=None)
     sys.stderr.write(f"written: {page}\n")
