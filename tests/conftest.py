@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,12 +40,3 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder}; name their folder with MICROGESTURE_DATA")
     return folder
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Path of a Chromium browser."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no chromium on this machine; .ci/run installs it")
-    return found
