@@ -8,6 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.track import Array, PoseTrack
+from microgesture.formats.openpose import read_openpose_csv, read_openpose_json, read_openpose_xlsx
+from microgesture.formats.pose_npz import read_npz
 from microgesture.formats.source import check_file
 from microgesture.formats.video import Damage, Frame, probe, read_frames
-from microgesture.pose.assemble import CANONICAL
+from microgesture.pose.assemble import CANONICAL, body_scale
 from microgesture.pose.mediapipe import MediaPipeDetector
 from microgesture.pose.people import Image
 from microgesture.pose.store import (
@@ -37,6 +40,9 @@ WARM_UP = 10
 """Frames before a chunk that its fresh detector sees first: smoothing and tracking have settled by then."""
 FIRST_WARM_UP = 20
 """Times the very first frame is shown before it counts: it would be off by up to 5 pixels, as much as a nod."""
+FADE = 1.0
+"""Seconds over which a chunk leaves the place where the previous one ended. A fresh detector settles about 0.01 to
+0.02 shoulder widths beside the old one, however long it warms up: as a step that would look like a small nod."""
 PERSON_LIMIT = 64
 
 Progress = Callable[[float, "float | None"], None]
@@ -68,6 +74,7 @@ def estimate(
     persons: int = 1,
     resume: bool = True,
     progress: Progress | None = None,
+    fps: float | None = None,
     detector: Callable[[int], Detector] = MediaPipeDetector,
 ) -> PoseStore:
     """Poses of the people in a recording, kept in the folder `out`.
@@ -77,10 +84,12 @@ def estimate(
     as one in a single go. Two runs on one folder do the same work twice and harm nothing.
 
     Args:
-        path: a video or GIF.
+        path: a video or GIF; or poses made elsewhere: `.npz` of this package, OpenPose's `.csv`, `.xlsx`, `.json`, or
+            a folder of its JSON files.
         persons: how many people to follow, 1 to 64. With more than one, see `pose.people` for the limits.
         resume: False starts anew.
         progress: called after every frame with seconds done and seconds in all (None if unknown).
+        fps: frames per second of OpenPose's files, which do not say; not used otherwise.
         detector: makes the detector for a number of persons.
 
     Returns:
@@ -90,7 +99,7 @@ def estimate(
         NoInput, NotPermitted, FormatError: the recording cannot be read, or has no frame; a chunk of `out` is damaged.
         MissingExtra: MediaPipe is not installed.
         CannotCreate, NotPermitted, OutputFailed: `out` cannot be written.
-        UsageError: `persons` out of range.
+        UsageError: `persons` out of range, or `fps` missing where it is needed.
 
     Example:
         store = estimate("interview.mp4", "interview.poses")
@@ -98,6 +107,9 @@ def estimate(
     """
     if not 1 <= persons <= PERSON_LIMIT:
         raise UsageError(f"persons is {persons}, expected 1 to {PERSON_LIMIT}")
+    tracks = read_pose_file(path, fps)
+    if tracks is not None:
+        return store_tracks(tracks[:persons], path, out)
     file = check_file(path)
     finder = detector(persons)
     store = _matching(out, fingerprint(file), finder.settings) if resume else None
@@ -127,6 +139,33 @@ def estimate_clip(
         store = estimate(path, folder, persons=persons, detector=detector)
         tracks = [store.track(m) for m in range(persons)]
     return [t for t in tracks if t.score.any()] or tracks[:1]
+
+
+def read_pose_file(path: str | PathLike[str], fps: float | None = None) -> list[PoseTrack] | None:
+    """Tracks of a file or folder of poses, one per person, times from 0; None if its name is not that of one.
+
+    Raises:
+        NoInput, NotPermitted, FormatError: it cannot be read, or holds no frame.
+        UsageError: one of OpenPose's and no `fps`.
+    """
+    file = Path(path)
+    kind = ".json" if file.is_dir() else file.suffix.casefold()
+    if kind not in (".npz", ".csv", ".xlsx", ".json"):
+        return None
+    tracks: Sequence[PoseTrack]
+    if kind == ".npz":
+        tracks = read_npz(file)
+    elif fps is None:
+        raise UsageError(f"{file}: OpenPose's files do not say how many frames a second has; give fps")
+    elif kind == ".json":
+        tracks = read_openpose_json(file, fps=fps)
+    else:
+        tracks = [(read_openpose_csv if kind == ".csv" else read_openpose_xlsx)(file, fps=fps)]
+    tracks = [t for t in tracks if len(t)]
+    if not tracks:
+        raise FormatError(file, "holds no frame with a pose", remedy="check what was exported")
+    first = min(t.times[0] for t in tracks)
+    return [replace(t, times=t.times - first) for t in tracks]
 
 
 def store_tracks(tracks: Sequence[PoseTrack], source: str | PathLike[str], out: str | PathLike[str]) -> PoseStore:
@@ -193,9 +232,10 @@ def _fill(store: PoseStore, file: Path, detector: Detector, progress: Progress |
             if times and frame.time >= times[0] + CHUNK_SECONDS:
                 close_chunk()
             if not times:
-                _warm_up(store, detector, recent or [small] * FIRST_WARM_UP, scale)
+                shift, since = _warm_up(store, detector, recent or [small] * FIRST_WARM_UP, scale), frame.time
             found, confidence = detector.read(small)
-            xy.append(found * scale)
+            fade = np.float32(max(0.0, 1 - (frame.time - since) / FADE))
+            xy.append(np.where(confidence[..., None] > 0, found * scale + fade * shift, 0))
             score.append(confidence)
             times.append(frame.time)
             recent.append(small)
@@ -208,7 +248,8 @@ def _fill(store: PoseStore, file: Path, detector: Detector, progress: Progress |
     store.finish(notes)
 
 
-def _warm_up(store: PoseStore, detector: Detector, pictures: Sequence[Image] | deque[Image], scale: Array) -> None:
+def _warm_up(store: PoseStore, detector: Detector, pictures: Sequence[Image] | deque[Image], scale: Array) -> Array:
+    """Show a fresh detector the pictures before a chunk; by how much (M, V, 2) the last chunk ended elsewhere."""
     expected: list[tuple[Array, Array] | None] = [None] * store.persons
     if store.chunks:
         xy, score, times = store.load(len(store.chunks) - 1)
@@ -217,7 +258,14 @@ def _warm_up(store: PoseStore, detector: Detector, pictures: Sequence[Image] | d
     height, width = pictures[0].shape[:2]
     detector.restart(expected, (width, height))
     for picture in pictures:
-        detector.read(picture)
+        found, confidence = detector.read(picture)
+    shift = np.zeros_like(found)
+    if store.chunks:
+        both = (confidence > 0) & (score[:, -1] > 0)
+        shift = np.where(both[..., None], xy[:, -1] - found * scale, 0)
+        for m in range(store.persons):  # what lies far apart is not the same point seen twice
+            shift[m][np.linalg.norm(shift[m], axis=-1) > 0.15 * body_scale(xy[m, -1])] = 0
+    return shift
 
 
 def _frames(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -63,6 +63,7 @@ class MediaPipeDetector:
             self._faces = stack.enter_context(parts.face_mesh.FaceMesh(max_num_faces=self.persons))
             self._worker = stack.enter_context(ThreadPoolExecutor(1, "hands"))
             self._stack = stack.pop_all()
+        self._met = False
         self.restart([None] * self.persons)
         return self
 
@@ -97,7 +98,9 @@ class MediaPipeDetector:
         for slot, pose in enumerate(self._poses):
             view = hide_others(image, self._boxes, slot, only_own=self._return[slot]) if self.persons > 1 else image
             self._return[slot] = False
-            found = pose.process(np.ascontiguousarray(view)).pose_landmarks
+            with nullcontext() if self._met else _quiet():  # one more note comes with the first person
+                found = pose.process(np.ascontiguousarray(view)).pose_landmarks
+            self._met = self._met or found is not None
             body = _points(found.landmark, width, height) if found else None
             if body is not None and self._taken(body, bodies):
                 pose.process(_BLANK)  # let go

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
@@ -23,15 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microgesture.core.durable import make_folder, replacing, sha256, write_text
+from microgesture.core.durable import make_folder, sha256, write_text
 from microgesture.core.errors import FormatError, NoInput
 from microgesture.core.track import Array, PoseTrack
+from microgesture.formats.safe_npz import read_arrays, write_arrays
 from microgesture.pose.assemble import CANONICAL
 
 VERSION = 1
 CHUNK_SECONDS = 20.0
 _INDEX = "index.json"
-_CHUNK_LIMIT = 1 << 30  # bytes inflated: 64 persons at 1,000 fps need 0.7 GB
 
 
 @dataclass(frozen=True)
@@ -155,16 +153,11 @@ class PoseStore:
         if sha256(path) != chunk.sha256:
             raise FormatError(path, "the file is damaged: its SHA-256 is not the recorded one", remedy=remedy)
         shape = (self.persons, chunk.frames, len(CANONICAL))
-        try:
-            with zipfile.ZipFile(path) as parts:
-                if sum(part.file_size for part in parts.infolist()) > _CHUNK_LIMIT:
-                    raise ValueError("larger than any chunk can be")
-            with np.load(path, allow_pickle=False) as arrays:
-                xy, score, times = arrays["xy"], arrays["score"], arrays["times"]
-            if xy.shape != (*shape, 2) or score.shape != shape or times.shape != shape[1:2]:
-                raise ValueError(f"shapes {xy.shape}, {score.shape}, {times.shape}")
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-            raise FormatError(path, f"is not a chunk of poses ({error})", remedy=remedy) from error
+        arrays = read_arrays(path)
+        xy, score, times = (arrays.get(name, np.zeros(0)) for name in ("xy", "score", "times"))
+        if xy.shape != (*shape, 2) or score.shape != shape or times.shape != shape[1:2]:
+            problem = f"is not a chunk of poses (shapes {xy.shape}, {score.shape}, {times.shape})"
+            raise FormatError(path, problem, remedy=remedy)
         return xy, score, times
 
     def verify(self) -> None:
@@ -179,8 +172,7 @@ class PoseStore:
     def append(self, times: NDArray[np.float64], xy: Array, score: Array) -> None:
         """Write the next chunk durably: times (T,), xy (M, T, V, 2), score (M, T, V)."""
         name = f"poses-{len(self.chunks):05d}.npz"
-        with replacing(self.folder / name) as temporary:
-            np.savez_compressed(temporary, xy=xy, score=score, times=times)
+        write_arrays(self.folder / name, {"xy": xy, "score": score, "times": times})
         seen = tuple(int(n) for n in (score > 0).any(-1).sum(-1))
         digest = sha256(self.folder / name)
         self.chunks.append(Chunk(name, digest, len(times), float(times[0]), float(times[-1]), seen))
@@ -260,10 +252,18 @@ def open_store(folder: str | PathLike[str]) -> PoseStore:
 
 
 def fingerprint(path: str | PathLike[str]) -> dict[str, Any]:
-    """What tells whether a file is still the same: size, time of change, SHA-256 of its first and last MiB."""
+    """What tells whether a file is still the same: size, time of change, SHA-256 of its first and last MiB.
+
+    Of a folder: number, time of the last change, SHA-256 of the names and sizes of its files.
+    """
     file = Path(path)
     status = file.stat()
     digest = hashlib.sha256()
+    if file.is_dir():
+        states = {f.name: f.stat() for f in sorted(file.iterdir())}
+        digest.update(repr([(name, s.st_size) for name, s in states.items()]).encode())
+        newest = max((s.st_mtime_ns for s in states.values()), default=0)
+        return {"files": len(states), "mtime_ns": newest, "sha256_names": digest.hexdigest()}
     with file.open("rb") as handle:
         digest.update(handle.read(1 << 20))
         handle.seek(max(0, status.st_size - (1 << 20)))
