@@ -322,8 +322,8 @@ def test_a_truncated_file_gives_its_frames_and_says_so(clip: Path, isolated: boo
 def test_holes_in_the_middle_are_reported_and_passed_over(tmp_path: Path) -> None:
     path = media.write(tmp_path / "v.avi", frames=40, codec="png", pixels="rgb24")
     data = bytearray(path.read_bytes())
-    at = [i for i in range(len(data)) if data[i : i + 4] == b"00dc"][20]
-    data[at + 8 : at + 60] = bytes(52)
+    at = [i for i in range(len(data)) if data[i : i + 8] == b"\x89PNG\r\n\x1a\n"][20]
+    data[at + 8 : at + 60] = bytes(52)  # the header of picture 20, but not its signature
     path.write_bytes(data)
     with pytest.warns(DamagedVideo, match=r"1 packets could not be decoded, the first near frame 19 \(0\.760 s\)"):
         frames = list(read_frames(path))

@@ -247,7 +247,7 @@ class _Source:
                 raise FormatError(file, "the codec is unknown", place="video stream", remedy=_REENCODE)
             self._check_size(self.stream.codec_context.width, self.stream.codec_context.height)
             self.stream.codec_context.options = {"max_pixels": str(PIXEL_LIMIT)}
-            # frame threads would lose sound neighbours of a damaged frame, and each of them holds a frame
+            # threads by frame hold a picture each and report damage several frames late
             self.stream.thread_type = "SLICE"
             self._measure()
         except MicrogestureError:
