@@ -128,6 +128,14 @@ def test_a_config_that_states_nonsense_is_refused(tmp_path: Path, changes: dict[
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["[]", "3", '{"a": NaN}', '{"a": "\\ud800"}', "[" * 10_000, '{"digest": []}'])
+def test_a_config_that_is_none(tmp_path: Path, text: str) -> None:
+    _, folder = saved(tmp_path)
+    (folder / CONFIG).write_text(text)
+    with pytest.raises(FormatError, match=CONFIG):
+        from_pretrained(folder)
+
+
 def test_missing_parts_are_named(tmp_path: Path) -> None:
     _, folder = saved(tmp_path)
     (folder / WEIGHTS).unlink()

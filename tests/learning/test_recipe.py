@@ -150,7 +150,7 @@ def test_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"", "is no recipe"),
+        (b"", "the file is empty"),
         (b"- 1\n", "is no recipe"),
         (b"system: {a: 1\n", "line 2: is not YAML"),
         (b"\xff\xfe\x00", "is not YAML"),
@@ -160,7 +160,7 @@ def test_environment_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (b"a: 1\na: 2\n", "line 2: 'a' stands there twice"),
         (b"? [1, 2]\n: 3\n", "has a key that is no name"),
         (b"a: !!python/object/apply:os.system [ls]\n", "is not YAML"),
-        (b"#" * ((1 << 20) + 1), "expected a recipe of at most 1,048,576 bytes"),
+        (b"#" * ((1 << 20) + 1), "expected at most 1,048,576"),
     ],
 )
 def test_what_is_no_recipe_is_a_format_error(tmp_path: Path, content: bytes, words: str) -> None:
@@ -172,7 +172,7 @@ def test_what_is_no_recipe_is_a_format_error(tmp_path: Path, content: bytes, wor
 
 
 def test_a_missing_recipe(tmp_path: Path) -> None:
-    with pytest.raises(NoInput, match="no such recipe"):
+    with pytest.raises(NoInput, match="does not exist"):
         read_recipe(tmp_path / "none.yaml")
 
 

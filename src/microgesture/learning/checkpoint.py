@@ -24,6 +24,7 @@ from microgesture.core.layouts import SKELETONS
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomies import TAXONOMIES
 from microgesture.core.taxonomy import Label, Taxonomy
+from microgesture.formats.source import read_bytes
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = 1
@@ -96,12 +97,13 @@ def save_pretrained(
     cls = type(system)
     class_path = f"{cls.__module__}.{cls.__qualname__}"
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in system.state_dict().items()}
-    about = {"format": str(FORMAT), "system": class_path, "taxonomy": facts.taxonomy.digest}
+    version = getattr(microgesture, "__version__", "unknown")
+    about = {"format": str(FORMAT), "system": class_path, "taxonomy": facts.taxonomy.digest, "version": version}
     data = save(tensors, metadata=about)
     config = {
         "format": FORMAT,
         "library_name": "microgesture",
-        "version": getattr(microgesture, "__version__", "unknown"),
+        "version": version,
         "system": {"class_path": class_path, "init_args": dict(init_args)},
         "skeleton": facts.skeleton.name,
         "joints": list(facts.skeleton.joints),
@@ -141,7 +143,7 @@ def from_pretrained(
         facts = _facts(folder / CONFIG, config)
         cls = _system(folder / CONFIG, config, system)
         init_args = dict(config["system"]["init_args"])
-        parameters, digest = int(config["parameters"]), str(config["sha256"])
+        digest = str(config["sha256"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(folder / CONFIG, f"lacks or misstates {error}", remedy=_AGAIN) from error
     if taxonomy is not None and taxonomy.digest not in {t.digest for t in facts.taxonomies}:
@@ -152,7 +154,7 @@ def from_pretrained(
             expected=f"'{taxonomy.key}' {taxonomy.digest[:12]}",
             remedy="choose a model trained for these labels",
         )
-    state = _read_weights(folder / WEIGHTS, digest, parameters)
+    state = _read_weights(folder / WEIGHTS, digest)
     try:
         model = cls(**facts.arguments(cls), **init_args)
         model.load_state_dict(state)
@@ -176,18 +178,15 @@ def locate(path_or_name: str | Path) -> Path:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > 16 << 20:
-        raise FormatError(path, "is larger than 16 MiB", remedy=_AGAIN)
     try:
-        text = path.read_bytes().decode("utf-8")
-        config = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(path, f"cannot be read ({error})", expected="JSON", remedy=_AGAIN) from error
-    if not isinstance(config, dict):
-        raise FormatError(path, "holds no settings", expected="a JSON object", remedy=_AGAIN)
-    stated = config.pop("digest", None)
-    # byte for byte, so that no flipped bit passes
-    if stated != _digest(config) or text != _render(config | {"digest": stated}):
+        text = read_bytes(path, 16 << 20).decode("utf-8")
+        config: dict[str, Any] = json.loads(text)
+        stated = config.pop("digest", None)
+        # byte for byte, so that no flipped bit passes
+        sound = stated == _digest(config) and text == _render(config | {"digest": stated})
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise FormatError(path, f"cannot be read ({error})", expected="a JSON object", remedy=_AGAIN) from error
+    if not sound:
         raise FormatError(
             path, "was changed after it was saved: its digest does not fit", remedy="save the model again to change it"
         )
@@ -198,15 +197,13 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _read_weights(path: Path, digest: str, parameters: int) -> dict[str, torch.Tensor]:
+def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     if not path.is_file():
         raise FormatError(path, "is missing beside its config.json", remedy=_AGAIN)
-    if path.stat().st_size > _CEILING:
-        raise FormatError(path, f"has {path.stat().st_size:,} bytes", expected=f"at most {_CEILING:,}")
-    data = path.read_bytes()
+    data = read_bytes(path, _CEILING)
     found = hashlib.sha256(data).hexdigest()
     if found != digest:
         problem = f"SHA-256 is {found[:12]}..., the config says {digest[:12]}...: the file is damaged"

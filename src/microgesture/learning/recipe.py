@@ -26,9 +26,10 @@ from typing import Any, Literal
 
 import yaml
 
-from microgesture.core.errors import FormatError, MicrogestureError, NoInput, NotPermitted, UsageError
+from microgesture.core.errors import FormatError, MicrogestureError, UsageError
 from microgesture.datasets.clips import ClipDataset
 from microgesture.datasets.loading import Loading
+from microgesture.formats.source import read_bytes
 
 # arguments of a system that follow from the data; a recipe may state none of them
 FACTS = ("skeleton", "taxonomy", "frames", "persons", "in_channels", "fps")
@@ -296,14 +297,7 @@ def _parser(cls: Callable[..., Any]) -> tuple[Any, list[str]]:
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
-    try:
-        data = path.read_bytes()
-    except PermissionError as error:
-        raise NotPermitted(f"{path}: may not be read ({error.strerror})") from error
-    except OSError as error:
-        raise NoInput(f"{path}: no such recipe ({error.strerror})") from error
-    if len(data) > _MAX_BYTES:
-        raise FormatError(path, f"has {len(data):,} bytes", expected=f"a recipe of at most {_MAX_BYTES:,} bytes")
+    data = read_bytes(path, _MAX_BYTES)
     try:
         text = data.decode("utf-8")
         depth = 0
