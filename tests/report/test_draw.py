@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 
 import pytest
+from tests.analysis.fakes import invented_track
 
 from microgesture.core.taxonomies import IMIGUE, MA52, SMG
 from microgesture.report.draw import OTHER, PALETTE, group_colour, svg_interval, svg_poses
-from tests.analysis.fakes import invented_track
 
 
 def test_groups_have_different_colours_and_other_movements_none() -> None:

@@ -129,9 +129,10 @@ from microgesture.analysis.rates import evidence
 from microgesture.core.segment import Segment, Timeline
 from microgesture.report.html import write_report
 from microgesture.report.sample import invented
-a = invented(1)
+a, K = invented(1), 32
 times, p = np.arange(14400) / 4, np.random.default_rng(0).random((14400, 32), np.float32)
-line = Timeline(tuple(Segment(i * .35, i * .35 + 1, i % 32, 1 - i / 1e4) for i in range(10000)), a.timeline.taxonomy, 3600)
+many = tuple(Segment(i * .35, i * .35 + 1, i % K, 1 - i / 1e4) for i in range(10000))
+line = Timeline(many, a.timeline.taxonomy, 3600)
 e = (evidence(line, 0, 60.0, a.states),)
 write_report(replace(a, timeline=line, times=times, posteriors=(p,), evidence=e), sys.argv[1])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
