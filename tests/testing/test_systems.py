@@ -170,6 +170,14 @@ class Idle(Plain):
         self.unused = nn.Parameter(torch.ones(1))
 
 
+@spoilt("mixed_precision")
+class SinglePrecision(Plain):
+    def forward(self, batch: PoseBatch) -> Tensor:
+        out = super().forward(batch)
+        scale = torch.eye(out.shape[1])
+        return torch.empty_like(out, dtype=torch.float32).copy_(out).addmm_(out, scale, beta=0)
+
+
 @spoilt("learns_by_heart")
 class Dull(Plain):
     def forward(self, batch: PoseBatch) -> Tensor:

@@ -64,13 +64,13 @@ class GraphConv(nn.Module):
             y = torch.bmm(features, graph) if y is None else torch.baddbmm(y, features, graph)
         assert y is not None
         y = y.view(n, -1, t, v).contiguous(memory_format=torch.channels_last)
-        return F.relu(self.bn(y) + self.shortcut(x), inplace=True)
+        return F.relu(self.bn(y).add_(self.shortcut(x)), inplace=True)
 
 
 def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """A 1x1 convolution as a batched product: its result is contiguous, each channel a (T, V) matrix, for any x."""
     assert conv.bias is not None
-    y = torch.baddbmm(conv.bias[:, None], conv.weight.flatten(1).expand(len(x), -1, -1), x.flatten(2))
+    y = torch.bmm(conv.weight.flatten(1).expand(len(x), -1, -1), x.flatten(2)).add_(conv.bias[:, None])
     return y.view(len(x), -1, *x.shape[2:])
 
 

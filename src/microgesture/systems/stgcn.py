@@ -58,7 +58,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.time(self.space(x))
-        return F.relu(y if self.residual is None else y + self.residual(x), inplace=True)
+        return F.relu(y if self.residual is None else y.add_(self.residual(x)), inplace=True)
 
 
 class Trunk(nn.Module):

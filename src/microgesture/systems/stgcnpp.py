@@ -38,7 +38,7 @@ class GraphConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn(aggregate(self.conv(x), self.adjacency))
-        return F.relu(y + self.shortcut(x), inplace=True)
+        return F.relu(y.add_(self.shortcut(x)), inplace=True)
 
 
 class Block(nn.Module):
@@ -55,7 +55,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.time(self.space(x))
-        return F.relu(y if self.residual is None else y + self.residual(x), inplace=True)
+        return F.relu(y if self.residual is None else y.add_(self.residual(x)), inplace=True)
 
 
 class Trunk(nn.Module):

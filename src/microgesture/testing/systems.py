@@ -263,6 +263,15 @@ def gradients(case: Case) -> None:
         assert name.endswith("bias") or parameter.grad.any(), f"the gradient of {name} is zero"
 
 
+def mixed_precision(case: Case) -> None:
+    """Learning under bfloat16 autocast works and stays finite."""
+    model, batch = case.build().train(), case.clips()
+    with torch.autocast("cpu", torch.bfloat16):
+        total = case.total(model, batch)
+    total.backward()  # type: ignore[no-untyped-call]
+    _finite_gradients(model)
+
+
 def learns_by_heart(case: Case) -> None:
     """Six clips of six classes are learnt to the last one in 60 steps."""
     model, batch = case.build().train(), case.clips(6)
@@ -279,7 +288,6 @@ def learns_by_heart(case: Case) -> None:
 def save_and_load(case: Case) -> None:
     """The state, saved as safetensors, makes another instance the same system."""
     model, batch = _trained(case), case.clips()
-    # tensors that share memory cannot be told apart in a file
     other = case.build(seed=9)
     other.load_state_dict(load(save({key: value.contiguous() for key, value in model.state_dict().items()})))
     assert torch.equal(case.logits(other, batch), case.logits(model, batch)), "the loaded system answers otherwise"
@@ -304,6 +312,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
         mirrored,
         losses,
         gradients,
+        mixed_precision,
         learns_by_heart,
         save_and_load,
     )
@@ -332,6 +341,10 @@ def _sound_in_training(case: Case, batch: PoseBatch) -> None:
     model = case.build()
     _sound(case, case.logits(model, batch), len(batch))
     case.total(model.train(), batch).backward()  # type: ignore[no-untyped-call]
+    _finite_gradients(model)
+
+
+def _finite_gradients(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         finite = parameter.grad is None or bool(torch.isfinite(parameter.grad).all())
         assert finite, f"the gradient of {name} is not finite"
