@@ -193,21 +193,3 @@ def test_a_model_of_motions_is_measured_on_classes(tmp_path: Path) -> None:
     assert record["metrics"]["clips"] == 17
     with pytest.raises(FormatError, match="was trained for the labels"):
         measure(recipe(tmp_path), weights=train(path, [*data, *small, "data.taxonomy=smg"], tmp_path / "smg"))
-
-
-def test_a_class_is_as_probable_as_its_best_motion() -> None:
-    import numpy as np
-
-    from microgesture.core.taxonomies import SMG
-    from microgesture.learning.runs import as_classes
-    from microgesture.simulation.programs import class_table, motion_taxonomy
-
-    motions = motion_taxonomy()
-    probabilities = np.full((1, len(motions)), 1e-3)
-    shown = int(np.flatnonzero(class_table("smg")[:, 2])[0])
-    probabilities[0, shown] = 0.9
-    classes = as_classes(probabilities, motions, SMG)
-    assert classes.shape == (1, 17)
-    assert classes.sum() == pytest.approx(1)
-    assert classes[0, 2] == classes.max()
-    assert as_classes(probabilities, motions, motions) is probabilities

@@ -151,7 +151,9 @@ class Recogniser:
                 said.append("the head is below the shoulders: is the picture turned?")
             sure = canonical.score[:, joint("mid_hip")] > 0.5
             if sure.any() and np.median(hip[sure, 1]) > 2.6:
-                said.append("the person is seen from the side or far to it; the model knows views up to about 40 degrees")
+                said.append(
+                    "the person is seen from the side or far to it; the model knows views up to about 40 degrees"
+                )
         hands = canonical.score[:, [joint("r_index_tip"), joint("l_index_tip")]] > 0
         if seen.any() and hands[seen].any(1).mean() < 0.2:
             said.append("hands are hardly found; gestures of hands and face will be missed")

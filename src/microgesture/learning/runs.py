@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from microgesture.core.taxonomy import Taxonomy
     from microgesture.datasets.clips import Clips
     from microgesture.datasets.loading import Loading
     from microgesture.learning.checkpoint import Facts
@@ -89,6 +88,7 @@ def train(
         commit=commit(),
         seed=settings.seed,
         epochs=settings.epochs,
+        **({"serves": dataset.serves} if hasattr(dataset, "serves") else {}),
     )
 
 
@@ -113,6 +113,7 @@ def test(
         NoInput: the model or the data are missing.
         FormatError: one of them is damaged, or the model knows other labels than the data.
     """
+    from microgesture.datasets.clips import EndlessDataset
     from microgesture.learning.checkpoint import from_pretrained
     from microgesture.learning.recipe import read_recipe
 
@@ -132,10 +133,14 @@ def test(
         raise UsageError(f"{model} reads '{saved.facts.skeleton.name}', the data have '{facts.skeleton.name}'")
 
     from microgesture.evaluation.classification import summary
+    from microgesture.learning.motions import motion_table
 
     clips = dataset.clips(split)
     taxonomy = facts.taxonomy
-    probabilities = as_classes(predict(saved.system, clips, plan.loading), saved.facts.taxonomy, taxonomy)
+    # a model of motions answers in any taxonomy it carries a table for
+    table = None if saved.facts.taxonomy == taxonomy else motion_table(saved, taxonomy)
+    probabilities = predict(saved.system, clips, plan.loading, table)
+    shown = None if isinstance(dataset, EndlessDataset) else dataset.clips("train").counts
     coarse = [taxonomy.group_of(i) for i in range(len(taxonomy))] if taxonomy.key == "ma52" else None
     record: dict[str, Any] = {
         "system": saved.config["system"]["class_path"],
@@ -149,7 +154,7 @@ def test(
         "split": split,
         "source": clips.source,
         "parameters": saved.config["parameters"],
-        "metrics": summary(probabilities, clips.label, subjects=clips.subject, coarse_of=coarse),
+        "metrics": summary(probabilities, clips.label, subjects=clips.subject, train_counts=shown, coarse_of=coarse),
     }
     target = Path(out) if out else (saved.folder if os.access(saved.folder, os.W_OK) and not plan.weights else None)
     if target is not None:
@@ -157,37 +162,29 @@ def test(
     return record
 
 
-def predict(system: nn.Module, clips: Clips, loading: Loading) -> NDArray[np.float64]:
-    """Class probabilities (N, K) of all clips, the mean over a clip's views."""
+def predict(
+    system: nn.Module, clips: Clips, loading: Loading, table: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
+    """Class probabilities (N, K) of all clips, the mean over a clip's views.
+
+    Args:
+        table: (motions, K) if the system predicts motions.
+    """
     import numpy as np
     import torch
 
     from microgesture.datasets.loading import test_loader
+    from microgesture.learning.motions import class_probabilities
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     system = system.to(device).eval()
     rows = []
     with torch.inference_mode():
         for batch in test_loader(clips, loading):
-            p = system(batch.to(device)).softmax(-1).cpu().double().numpy()
-            rows.append(p.reshape(-1, loading.views, p.shape[-1]).mean(1))
+            logits = system(batch.to(device)).float().cpu()
+            p = logits.softmax(-1).double().numpy() if table is None else class_probabilities(logits.numpy(), table)
+            rows.append(p.reshape(-1, loading.views, p.shape[-1]).mean(1).astype(np.float64))
     return np.concatenate(rows)
-
-
-def as_classes(probabilities: NDArray[np.float64], known: Taxonomy, wanted: Taxonomy) -> NDArray[np.float64]:
-    """Probabilities (N, motions) of the simulator's motions as probabilities (N, K) of the classes they show.
-
-    A class is as probable as its most probable motion; rows sum to 1. Other label spaces pass through.
-    """
-    if known.digest == wanted.digest:
-        return probabilities
-    import numpy as np
-
-    from microgesture.simulation.programs import class_table
-
-    table = class_table(wanted.key)  # (motions, K)
-    classes = np.stack([probabilities[:, column > 0].max(1) for column in table.T], 1)
-    return np.asarray(classes / classes.sum(1, keepdims=True))
 
 
 def commit() -> str | None:
@@ -205,8 +202,10 @@ def commit() -> str | None:
 
 
 def _facts(plan: Recipe) -> Facts:
+    from microgesture.core.taxonomies import taxonomy as find_taxonomy
     from microgesture.learning.checkpoint import Facts
 
     data, loading = plan.dataset, plan.loading
     channels = loading.channels(data)
-    return Facts(data.skeleton, (data.taxonomy,), loading.frames, data.persons, channels, data.fps)
+    serves = [find_taxonomy(key) for key in getattr(data, "serves", ())]
+    return Facts(data.skeleton, (data.taxonomy, *serves), loading.frames, data.persons, channels, data.fps)

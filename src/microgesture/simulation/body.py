@@ -132,13 +132,31 @@ _N_HEAD, _N_TORSO, _N_ARM = len(HEAD_CONTACTS), len(TORSO_CONTACTS), len(ARM_CON
 FINGERS = ("thumb_tip", "index_mcp", "index_tip", "middle_mcp", "middle_tip", "ring_tip", "pinky_mcp", "pinky_tip")
 # (along the hand, towards the thumb, palm side) in hand lengths: open hand and fist
 _OPEN = np.array(
-    [(0.58, 0.42, 0.08), (0.55, 0.17, 0), (0.95, 0.19, 0.02), (0.57, 0.03, 0), (1.02, 0.02, 0.02), (0.95, -0.12, 0.02), (0.50, -0.2, 0), (0.80, -0.27, 0.02)],
+    [
+        (0.58, 0.42, 0.08),  # thumb tip
+        (0.55, 0.17, 0),  # index knuckle
+        (0.95, 0.19, 0.02),  # index tip
+        (0.57, 0.03, 0),  # middle knuckle
+        (1.02, 0.02, 0.02),  # middle tip
+        (0.95, -0.12, 0.02),  # ring tip
+        (0.50, -0.2, 0),  # little knuckle
+        (0.80, -0.27, 0.02),  # little tip
+    ],
     np.float32,
-)  # fmt: skip
+)
 _FIST = np.array(
-    [(0.50, 0.12, 0.24), (0.55, 0.17, 0), (0.42, 0.14, 0.22), (0.57, 0.03, 0), (0.40, 0.03, 0.24), (0.37, -0.08, 0.23), (0.50, -0.2, 0), (0.34, -0.18, 0.20)],
+    [
+        (0.50, 0.12, 0.24),  # thumb tip
+        (0.55, 0.17, 0),  # index knuckle
+        (0.42, 0.14, 0.22),  # index tip
+        (0.57, 0.03, 0),  # middle knuckle
+        (0.40, 0.03, 0.24),  # middle tip
+        (0.37, -0.08, 0.23),  # ring tip
+        (0.50, -0.2, 0),  # little knuckle
+        (0.34, -0.18, 0.20),  # little tip
+    ],
     np.float32,
-)  # fmt: skip
+)
 _FINGER_OF = np.array([0, 1, 1, 2, 2, 3, 4, 4])  # thumb, index, middle, ring, pinky of each point
 
 # hand shapes: curl of thumb, index, middle, ring, pinky (0 = straight, 1 = fist)

@@ -95,6 +95,13 @@ def draw_setting(rng: np.random.Generator, taxonomy: str, motion: int) -> str:
     return "chair" if rng.random() < 0.95 else "desk"
 
 
+def any_setting(rng: np.random.Generator, motion: int) -> str:
+    """A setting for a motion, whatever the data set: motions of legs need legs to be seen."""
+    if motion >= 0 and (motions()[motion].group in ("Leg", "Leg-Hand") or motions()[motion].name == "rise_up"):
+        return "chair"
+    return str(rng.choice(("desk", "chair", "stand"), p=(0.48, 0.42, 0.10)))
+
+
 def simulate_motions(
     rng: np.random.Generator,
     which: NDArray[np.int64],

@@ -16,9 +16,13 @@ from microgesture.simulation.body import DOF, DOFS, Array, Body, HandPlan, curls
 from microgesture.simulation.programs import Element, Hand, Motion, Rest, Way, motion_index, motions, rests
 
 SLOTS = 3  # per hand: what was before, the main motion, what comes after
-_LAYERS = ("nodding", "turning_head", "tilting_head", "shaking_head", "bowing_head", "head_up", "shift_torso")
-_LAYERS += ("move_torso", "shake_legs", "stretch_feet", "tiptoe", "pressing_lips", "shoulders")
+_LAYERS: tuple[str, ...] = (
+    *("nodding", "turning_head", "tilting_head", "shaking_head", "bowing_head", "head_up", "pressing_lips"),
+    *("shift_torso", "move_torso", "turn_around", "shoulders", "shake_legs", "stretch_feet", "tiptoe"),
+)
 _BEFORE = ("illustrative", "play_objects", "rub_hands", "touch_face", "touch_jaw", "touch_legs", "spread_hands")
+_AFTER = ("touch_face", "touch_jaw", "hold_hands", "illustrative", "cover_mouth", "touch_neck", "fold_arms")
+_BESIDE = ("illustrative", "illustrative", "spread_hands", "waving", "fiddle_fingers", "touch_legs", "touch_face")
 
 
 @dataclass
@@ -81,6 +85,7 @@ class Planner:
         rest: tuple[Rest, Rest] | None = None,
         when: tuple[float, float] | None = None,
         busy: float = 1.0,
+        leaves: bool = False,
     ) -> Script:
         """Plan one clip.
 
@@ -90,6 +95,7 @@ class Planner:
             rest: rest postures before and after; drawn if None.
             when: onset and end of the main motion in seconds; drawn as pre-cut clips are if None.
             busy: scale of the probability of other motions before and beside.
+            leaves: hands always return to rest at the end.
         """
         rng = self.rng
         clip = len(self.scripts)
@@ -112,7 +118,7 @@ class Planner:
             on, back = rng.uniform(0.3, 0.8), rng.uniform(0.3, 0.8)
             if way.hands != "none" and way.hand is not None:
                 active = self._main_slots(way, slots, poles)
-                stays = rng.random() < motion.stays
+                stays = rng.random() < motion.stays and not leaves
                 for side in active:
                     times[side] = (onset, on, 1e3 if stays else max(end - back, onset + on * 0.8), back)
                     if way.start:
@@ -122,7 +128,14 @@ class Planner:
                     idle = 1 - active[0]
                     slots[idle][0] = slots[idle][2]
                 if rng.random() < 0.22 * busy and not way.start and onset > 0.4:
-                    self._earlier(script, slots, active, onset)
+                    self._other(script, slots, 0, active, _BEFORE, -1.0, onset)
+                if rng.random() < 0.12 * busy and not stays and end < seconds - 0.3:
+                    self._other(script, slots, 2, active, _AFTER, end, seconds + 1)
+            elif rng.random() < 0.30 * busy:  # people turn, nod and shrug while their hands do something else
+                begin = rng.uniform(-1.0, 0.6 * seconds)
+                finish = begin + rng.uniform(1.0, 4.0)
+                for side in self._other(script, slots, 1, [0, 1], _BESIDE, begin, finish):
+                    times[side] = (begin, on, finish - back, back)
             side = self._body(clip, way.body, onset, end, int(rng.integers(2)))
             self._body(clip, way.before, -10.0, 1e3, side)
             script.moving.append(Moving(motion_index()[motion.name], onset, min(end, seconds), 2, True))
@@ -133,7 +146,7 @@ class Planner:
             for _ in range(int(rng.integers(0, 3))):
                 self._layer(clip, script, set())
             if rng.random() < 0.35:
-                self._earlier(script, slots, [0, 1], seconds)
+                self._other(script, slots, 0, [0, 1], _BEFORE, -1.0, seconds)
         script.unsure |= self._posture(clip, setting)
         self.scripts.append(script)
         self._slots.append(slots)
@@ -153,7 +166,7 @@ class Planner:
         return motion.ways[int(self.rng.choice(len(weights), p=weights / weights.sum()))]
 
     def _when(self, motion: Motion, seconds: float) -> tuple[float, float]:
-        """Pre-cut clips are cut around the motion; some start late, some end early, some are windows of a longer one."""
+        """Clips are cut around the motion; some start late, some end early, some are windows of a longer one."""
         rng = self.rng
         if rng.random() < motion.holds:  # the hand is there already
             onset = -rng.uniform(0.7, 3.0)
@@ -183,9 +196,17 @@ class Planner:
                 shift = main.offset.copy()  # one meeting point for both hands: x must not be mirrored
                 for slot, sign in ((main, 1.0), (twin, -1.0)):
                     side = first if slot is main else 1 - first
-                    slot.offset = np.array(
-                        [(shift[0] if side == 0 else -shift[0]) - way.apart - way.spread_wrists * 0.0, shift[1], shift[2]]
-                    ) + rng.normal(0, 0.012, 3) + np.array([0, 0.02 * sign, 0.02 * sign])
+                    slot.offset = (
+                        np.array(
+                            [
+                                (shift[0] if side == 0 else -shift[0]) - way.apart - way.spread_wrists * 0.0,
+                                shift[1],
+                                shift[2],
+                            ]
+                        )
+                        + rng.normal(0, 0.012, 3)
+                        + np.array([0, 0.02 * sign, 0.02 * sign])
+                    )
                 if way.spread_wrists:
                     for slot in (main, twin):
                         slot.point = tuple(np.asarray(slot.point) + np.array([way.spread_wrists * 1.5, 0, 0]))
@@ -219,7 +240,8 @@ class Planner:
         return tuple(mix + self.rng.normal(0, spread, 3))
 
     def _pole(self) -> NDArray[np.float64]:
-        return np.array([-0.35, 1.0, -0.25]) + self.rng.normal(0, [0.25, 0.15, 0.25])
+        pole: NDArray[np.float64] = np.array([-0.35, 0.7, -0.7]) + self.rng.normal(0, [0.25, 0.2, 0.3])
+        return pole
 
     def _rest_slots(self, rest: Rest) -> list[_Slot]:
         rng = self.rng
@@ -234,19 +256,29 @@ class Planner:
             one.offset, two.offset = rng.normal(0, spread), rng.normal(0, spread)
         return [one, two] if rng.random() < 0.5 else [two, one] if rest.other is not None else [one, two]
 
-    def _earlier(self, script: Script, slots: list[list[_Slot]], active: list[int], until: float) -> None:
-        """Another motion of the same hands before the main one."""
-        motion = motions()[motion_index()[str(self.rng.choice(_BEFORE))]]
+    def _other(
+        self,
+        script: Script,
+        slots: list[list[_Slot]],
+        place: int,
+        sides: list[int],
+        choices: tuple[str, ...],
+        start: float,
+        end: float,
+    ) -> list[int]:
+        """Another motion of the hands than the main one, in one phase of them; returns the hands that take part."""
+        rng = self.rng
+        motion = motions()[motion_index()[str(rng.choice(choices))]]
         way = self._way(motion)
         if way.hand is None:
-            return
-        drawn = self._draw(way.hand)
+            return []
+        scratch = [[_Slot(), _Slot(), _Slot()], [_Slot(), _Slot(), _Slot()]]
+        active = [side for side in self._main_slots(way, scratch, [self._pole(), self._pole()]) if side in sides]
         for side in active:
-            slots[side][0] = _copy(drawn)
-            slots[side][0].phase += self.rng.uniform(0, 6)
-            if len(active) == 2 and until >= script.seconds and self.rng.random() < 0.5:
-                break
-        script.moving.append(Moving(motion_index()[motion.name], -1.0, until, 2, False))
+            slots[side][place] = scratch[side][1]
+        if active:
+            script.moving.append(Moving(motion_index()[motion.name], start, end, 2, False))
+        return active
 
     @staticmethod
     def _part(dof: str) -> str:
@@ -333,7 +365,7 @@ class Planner:
         dof = self._noise(n, t)
         if self._elements:
             e = np.array(self._elements, np.float64)
-            np.add.at(dof, (e[:, 0].astype(int), slice(None), e[:, 1].astype(int)), _element_curves(e, time))
+            np.add.at(dof.swapaxes(1, 2), (e[:, 0].astype(int), e[:, 1].astype(int)), _element_curves(e, time))
         rises = np.maximum(dof[..., DOF["mouth_open"]], 0)
         dof[..., DOF["mouth_open"]] = rises
         right, left = (self._hand(side, time) for side in (0, 1))
@@ -440,12 +472,13 @@ def _element_curves(e: NDArray[np.float64], time: NDArray[np.float64]) -> NDArra
     angle = 2 * np.pi * np.maximum(hz, 1 / length) * (t - onset)
     short = np.clip(length, 0.25, 0.9)
     pulse = np.where((t > onset) & (t < onset + short), np.sin(np.pi * (t - onset) / short) ** 2, 0)
-    curves = np.select(
+    curves: NDArray[np.float64] = np.select(
         [how == 0, how == 1, how == 2, how == 3],
         [hold, slow, hold * np.sin(angle), hold * (1 - np.cos(angle)) / 2],
         pulse,
     )
-    return size * curves
+    curves *= size
+    return curves
 
 
 def _copy(slot: _Slot) -> _Slot:

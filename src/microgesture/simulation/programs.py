@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from microgesture.core.errors import FormatError
 from microgesture.core.taxonomies import taxonomy
+from microgesture.core.taxonomy import Label, Taxonomy
 from microgesture.simulation.body import CONTACT, DOF, SHAPE
 
 _DIRECTIONS = {
@@ -130,6 +131,13 @@ def motions() -> tuple[Motion, ...]:
 def motion_index() -> dict[str, int]:
     """Motion id by name."""
     return {motion.name: i for i, motion in enumerate(motions())}
+
+
+@cache
+def motion_taxonomy() -> Taxonomy:
+    """The motions as a label space of its own: what the shipped recogniser predicts."""
+    labels = tuple(Label(i, m.name.replace("_", " "), m.group) for i, m in enumerate(motions()))
+    return Taxonomy("motions", "Motions of the simulator", labels, tuple(GROUPS.values()))
 
 
 @cache

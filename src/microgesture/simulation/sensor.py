@@ -23,6 +23,9 @@ _HIPS = [_J[j] for j in ("mid_hip", "r_hip", "l_hip")]
 _HAND = {s: list(range(_J[f"{s}_thumb_tip"], _J[f"{s}_thumb_tip"] + 8)) for s in "rl"}
 _KNUCKLES = [0, 1, 6]  # thumb tip, index mcp, pinky mcp: what Pose itself knows of a hand
 
+# invented legs are those of somebody who stands: knee, ankle, toe of the right and the left leg, below the neck
+_STANDING = ((-0.31, 2.3), (-0.31, 3.2), (-0.27, 3.6), (0.31, 2.3), (0.31, 3.2), (0.27, 3.6))
+
 _STILL = np.full(len(SKELETON), 0.0026, np.float32)
 _STILL[_FACE_MESH] = 0.0040
 _STILL[[_J["r_elbow"], _J["l_elbow"], _J["r_wrist"], _J["l_wrist"]]] = 0.0032
@@ -67,7 +70,7 @@ def observe(rng: np.random.Generator, xy: Array, fps: float, desk: NDArray[np.bo
     return out, score
 
 
-def ar1(rng: np.random.Generator, shape: tuple[int, ...], keep: Array | np.floating) -> Array:
+def ar1(rng: np.random.Generator, shape: tuple[int, ...], keep: Array | np.float32) -> Array:
     """First-order noise of unit variance along axis 1, float32; `keep` broadcasts over `shape`."""
     white = rng.standard_normal(shape, dtype=np.float32)
     white[:, 1:] *= np.sqrt(1 - np.square(keep))
@@ -96,14 +99,13 @@ def _hide_legs(rng: np.random.Generator, xy: Array, score: Array, desk: NDArray[
     t = xy.shape[1]
     neck = xy[rows][:, :, _J["neck"]]
     follow = ar1(rng, (len(rows), t, len(_HIPS + _LEGS), 2), np.float32(0.9)) * 0.007
-    base = np.array([(0, 1.27), (-0.33, 1.27), (0.33, 1.27)] + [(-0.31, 2.3), (-0.31, 3.2), (-0.27, 3.6)]
-                    + [(0.31, 2.3), (0.31, 3.2), (0.27, 3.6)], np.float32)  # fmt: skip
+    base = np.array([(0, 1.27), (-0.33, 1.27), (0.33, 1.27), *_STANDING], np.float32)
     base = base + rng.normal(0, 0.07, (len(rows), 1, len(base), 2)).astype(np.float32)
-    where = np.ix_(rows, np.arange(t), _HIPS + _LEGS)
+    where = np.ix_(rows, np.arange(t), np.array(_HIPS + _LEGS))
     xy[where] = neck[:, :, None] + base + follow
     hip = rng.uniform(0.13, 0.65, (len(rows), 1, 1)).astype(np.float32)
-    score[np.ix_(rows, np.arange(t), _HIPS)] = hip
-    score[np.ix_(rows, np.arange(t), _LEGS)] = 0.01 * rng.random((len(rows), 1, 1), dtype=np.float32)
+    score[np.ix_(rows, np.arange(t), np.array(_HIPS))] = hip
+    score[np.ix_(rows, np.arange(t), np.array(_LEGS))] = 0.01 * rng.random((len(rows), 1, 1), dtype=np.float32)
     edge = rng.uniform(0.95, 1.35, (len(rows), 1)).astype(np.float32)
     for side in "rl":
         joint = _J[f"{side}_wrist"]
@@ -128,9 +130,7 @@ def _mask_face(rng: np.random.Generator, xy: Array, score: Array, masked: NDArra
         # features of a masked face lie closer together
         centre = part[:, :, _HEAD].mean(2, keepdims=True)
         squeeze = rng.uniform(0.6, 1.0, (len(rows), 1, 1, 1)).astype(np.float32)
-        part[:, :, _HEAD] = centre + (part[:, :, _HEAD] - centre) * np.concatenate(
-            [squeeze, np.ones_like(squeeze)], -1
-        )
+        part[:, :, _HEAD] = centre + (part[:, :, _HEAD] - centre) * np.concatenate([squeeze, np.ones_like(squeeze)], -1)
         xy[rows] = part
         some = score[rows]
         some[:, :, _FACE_MESH] = 0
@@ -153,7 +153,9 @@ def _drop_hands(rng: np.random.Generator, xy: Array, score: Array, true: Array, 
     guessed = np.zeros((n, t, v), np.float32)
     apart = np.linalg.norm(true[:, :, _J["r_wrist"]] - true[:, :, _J["l_wrist"]], axis=-1)
     near = apart < 0.55
-    folded = (apart < 0.75) & (np.abs(true[:, :, _J["r_wrist"], 0]) < 0.5) & (np.abs(true[:, :, _J["l_wrist"], 0]) < 0.5)
+    folded = (
+        (apart < 0.75) & (np.abs(true[:, :, _J["r_wrist"], 0]) < 0.5) & (np.abs(true[:, :, _J["l_wrist"], 0]) < 0.5)
+    )
     careless = rng.beta(1.2, 3.0, n)  # how easily this clip loses hands: resolution, light
     first = rng.integers(0, 2, n)
     for index, side in enumerate("rl"):
@@ -182,18 +184,20 @@ def _drop_hands(rng: np.random.Generator, xy: Array, score: Array, true: Array, 
                 score[:, :, joint] = np.where(lost, np.minimum(score[:, :, joint], 0.37), score[:, :, joint])
             else:
                 score[:, :, joint] = np.where(lost, 0, score[:, :, joint])
-        guessed[:, :, hand] = np.where(lost, 0.5, np.where(gone | (near & (careless[:, None] > 0.4)), 0.35, 0.0))[..., None]
+        guessed[:, :, hand] = np.where(lost, 0.5, np.where(gone | (near & (careless[:, None] > 0.4)), 0.35, 0.0))[
+            ..., None
+        ]
     # names of the hands change places for a moment when they are near each other
     swap = near & (rng.random((n, t)) < 0.004)
     for i in range(1, t):
         swap[:, i] |= swap[:, i - 1] & (rng.random(n) < 0.6) & near[:, i]
     rows, frames = np.nonzero(swap)
     if len(rows):
-        r, l = np.array(_HAND["r"]), np.array(_HAND["l"])
+        right, left = np.array(_HAND["r"]), np.array(_HAND["l"])
         for array in (xy, score):
-            keep = array[rows[:, None], frames[:, None], r].copy()
-            array[rows[:, None], frames[:, None], r] = array[rows[:, None], frames[:, None], l]
-            array[rows[:, None], frames[:, None], l] = keep
+            keep = array[rows[:, None], frames[:, None], right].copy()
+            array[rows[:, None], frames[:, None], right] = array[rows[:, None], frames[:, None], left]
+            array[rows[:, None], frames[:, None], left] = keep
     return guessed
 
 
@@ -218,7 +222,8 @@ def _slow_source(rng: np.random.Generator, xy: Array, fps: float) -> None:
             low = np.floor(position).astype(int)
             high = np.minimum(low + 1, t - 1)
             f = (position - low).astype(np.float32)[None, :, None, None]
-            return part[:, low] * (1 - f) + part[:, high] * f
+            between: Array = part[:, low] * (1 - f) + part[:, high] * f
+            return between
 
         part = xy[some]
         xy[some] = (1 - w) * at(a, part) + w * at(b, part)
