@@ -70,8 +70,9 @@ class GraphConv(nn.Module):
 def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """A 1x1 convolution as a batched product: its result is contiguous, each channel a (T, V) matrix, for any x."""
     assert conv.bias is not None
-    y = torch.bmm(conv.weight.flatten(1).expand(len(x), -1, -1), x.flatten(2)).add_(conv.bias[:, None])
-    return y.view(len(x), -1, *x.shape[2:])
+    n = x.shape[0]  # len(x) would fix the batch size of an exported graph
+    y = torch.bmm(conv.weight.flatten(1).expand(n, -1, -1), x.flatten(2)).add_(conv.bias[:, None])
+    return y.view(n, -1, *x.shape[2:])
 
 
 class Block(nn.Module):
