@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_info_knows_timelines(tmp_path: Path) -> None:
     known = facts(tmp_path / "line.json")
     assert (known["kind"], known["taxonomy"], known["segments"], known["duration"]) == ("timeline", "smg", 2, 10.0)
     result = run("info", tmp_path / "line.csv", "--taxonomy", "smg")
-    assert "labels    Folding arms, Touching or scratching neck\n" in result.stdout
+    assert "labels     Folding arms, Touching or scratching neck\n" in result.stdout
 
 
 def test_info_refuses_a_folder_it_does_not_know(tmp_path: Path) -> None:
@@ -106,6 +107,32 @@ def test_doctor_names_the_remedy_for_every_missing_extra(monkeypatch: pytest.Mon
     assert (
         "extra    pose (poses from video): missing mediapipe: pip install 'microgesture[pose]'" in run("doctor").stdout
     )
+
+
+def test_selftest_says_exactly_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microgesture.cli.doctor._analysis", lambda folder: "one found")
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    result = run("doctor", "--selftest")
+    lines = [line for line in result.stdout.splitlines() if line.startswith("selftest")]
+    assert lines == [
+        "selftest analysis: ok, one found",
+        "selftest video: finding people in a video needs the extra 'pose': pip install 'microgesture[pose]'",
+    ]
+    assert (result.exit_code, result.stderr) == (69, "microgesture: the self-test failed at: video\n")
+
+
+def test_selftest_that_fails_otherwise_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(folder: Path) -> str:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr("microgesture.cli.doctor._analysis", broken)
+    monkeypatch.setattr("microgesture.cli.doctor._video", lambda folder: "5 frames")
+    result = run("doctor", "--selftest", "--json")
+    assert json.loads(result.stdout)["selftest"] == [
+        {"step": "analysis", "ok": False, "detail": "RuntimeError: no such thing"},
+        {"step": "video", "ok": True, "detail": "ok, 5 frames"},
+    ]
+    assert (result.exit_code, result.stderr) == (1, "microgesture: the self-test failed at: analysis\n")
 
 
 def test_version_is_one_line() -> None:

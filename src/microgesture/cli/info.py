@@ -30,12 +30,19 @@ def info(
         data_json({"path": str(path), **facts})
         return
     for name, value in facts.items():
-        data(f"{name:9} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+        data(f"{name:10} {', '.join(map(str, value)) if isinstance(value, list) else value}")
 
 
 def _folder(path: Path) -> dict[str, Any]:
     if (path / "model.safetensors").is_file():
-        return {"kind": "model", **_plain(path / "config.json")}
+        known = _plain(path / "config.json")
+        chosen = ("version", "recipe", "seed", "skeleton", "frames", "fps", "persons", "parameters", "sha256")
+        return {
+            "kind": "model",
+            "system": known.get("system", {}).get("class_path"),
+            "serves": list(known.get("serves", {})),
+            **{key: known[key] for key in chosen if key in known},
+        }
     if (path / "analysis.json").is_file():
         known = _plain(path / "analysis.json")
         chosen = ("source", "duration", "fps", "size", "taxonomy", "persons", "segments", "warnings")
