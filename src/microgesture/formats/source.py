@@ -61,7 +61,7 @@ def read_bytes(path: PathLike, limit: int = TEXT_LIMIT) -> bytes:
                 remedy="split it into several files",
             )
         with file.open("rb") as handle:
-            return handle.read(limit)
+            return handle.read(size)  # not the limit: that much would be reserved first
     except OSError as error:
         raise FormatError(file, f"reading failed ({error.strerror})", remedy="check the disk") from error
 
