@@ -43,11 +43,11 @@ def test_view_size_rate_and_gaps() -> None:
     track = invented_track(10.0)
     xy = track.xy.copy()
     nose, ear = track.skeleton.index("nose"), track.skeleton.index("r_ear")
-    xy[:, nose, 0] = xy[:, ear, 0]
+    xy[:, nose, 0] = 3 * xy[:, ear, 0] - 2 * xy[:, nose, 0]  # three half distances to the side
     times = np.arange(len(track)) / 10.0
     times[100:] += 2.0
     q = measure(TrackPoses([replace(track, xy=xy * 0.3, times=times, fps=10.0)]), 0)
-    assert (q.view, round(q.turned, 3)) == ("profile", 1.0)
+    assert (q.view, round(q.turned)) == ("profile", 66)
     assert q.longest_gap == pytest.approx(2.1)
     assert q.uneven == pytest.approx(1 / 249)
     text = " / ".join(q.warnings)

@@ -37,6 +37,14 @@ def test_every_frame_is_drawn_at_its_time_with_its_captions(tmp_path: Path) -> N
     assert told[-1] == 1.0
 
 
+def test_limbs_below_the_picture_stay_out_of_the_captions(tmp_path: Path) -> None:
+    low = invented_track(1.0)
+    low = replace(low, xy=np.where(low.score[..., None] > 0, low.xy + np.array([0, 200]), 0).astype(np.float32))
+    quiet = replace(SAMPLE, poses=TrackPoses([low]), timeline=Timeline((), IMIGUE, 1.0))
+    frames = list(read_frames(write_skeleton_video(quiet, tmp_path / "low.mp4")))
+    assert min(f.image[366:, :500].min() for f in frames) > 180
+
+
 def test_fast_recordings_are_thinned_and_empty_ones_show_an_empty_page(tmp_path: Path) -> None:
     analysis, track = SAMPLE, invented_track(3.0)
     fast = TrackPoses([replace(track, times=track.times / 4, fps=100.0)])

@@ -31,8 +31,8 @@ class Quality:
         face: share of frames with nose and at least one eye.
         confidence: mean confidence of the upper body.
         shoulders: median shoulder width in the units of the poses (pixels), 0 if never seen.
-        turned: median head turn, 0 = frontal, 1 = profile; NaN-free, 0 if never seen.
-        view: `"frontal"`, `"three-quarter"`, `"profile"` or `"unknown"`.
+        turned: median turn of the head to either side in degrees, estimated from nose and ears; 0 if never seen.
+        view: `"frontal"` (below 20 degrees), `"three-quarter"` (below 50), `"profile"` or `"unknown"`.
         fps: measured mean rate.
         longest_gap: seconds between two neighbouring frames at worst.
         uneven: share of frames that came more than half a frame late.
@@ -132,7 +132,7 @@ def measure(poses: Poses, person: int) -> Quality:
         confidence=confidence / some,
         shoulders=float(np.median(shoulders)) if shoulders else 0.0,
         turned=turned,
-        view="unknown" if not turns else "frontal" if turned < 0.4 else "three-quarter" if turned < 0.8 else "profile",
+        view="unknown" if not turns else "frontal" if turned < 20 else "three-quarter" if turned < 50 else "profile",
         fps=(frames - 1) / span if span > 0 else poses.info.fps,
         longest_gap=gap,
         uneven=late / max(frames - 1, 1),
@@ -165,12 +165,17 @@ def _shoulders(xy: Array, seen: Mask, skeleton: Skeleton) -> list[float]:
 
 
 def _turns(xy: Array, seen: Mask, skeleton: Skeleton) -> list[float]:
-    """Median head turn of the piece: how unevenly the nose lies between the ears, 0 in the middle, 1 at one of them."""
+    """Median turn of the head in the piece, degrees, as a list of at most one.
+
+    The nose lies about 4/3 of half the distance between the ears in front of them: turned by an angle a, it leaves
+    their middle by 4/3 tan(a) half distances.
+    """
     if not {"r_ear", "l_ear", "nose"} <= set(skeleton.joints):
         return []
     nose, right, left = (skeleton.index(j) for j in ("nose", "r_ear", "l_ear"))
     ok = seen[:, [nose, right, left]].all(1)
     if not ok.any():
         return []
-    to_right, to_left = (np.abs(xy[ok, nose, 0] - xy[ok, side, 0]) for side in (right, left))
-    return [float(np.median(np.abs(to_right - to_left) / np.maximum(to_right + to_left, 1e-6)))]
+    half = np.abs(xy[ok, right, 0] - xy[ok, left, 0]) / 2
+    aside = np.abs(xy[ok, nose, 0] - (xy[ok, right, 0] + xy[ok, left, 0]) / 2)
+    return [float(np.degrees(np.median(np.arctan2(3 * aside, 4 * half))))]

@@ -158,7 +158,12 @@ def _checks(q: Quality) -> Iterator[tuple[str, str, float, bool]]:
     yield "left hand seen", f"{q.left_hand:.0%}", q.left_hand, q.left_hand >= 0.5
     yield "face seen", f"{q.face:.0%}", q.face, q.face >= 0.5
     yield "pose confidence", f"{q.confidence:.2f}", q.confidence, q.confidence >= 0.5
-    yield "view", f"{q.view} (head turn {q.turned:.2f})", 1 - q.turned, q.view in ("frontal", "three-quarter")
+    yield (
+        "view",
+        f"{q.view} (head turned by {q.turned:.0f}°)",
+        1 - q.turned / 90,
+        q.view in ("frontal", "three-quarter"),
+    )
     yield "frame rate", f"{q.fps:.1f} per second, {q.uneven:.0%} uneven", min(1.0, q.fps / 30), q.fps >= 12
     yield "shoulder width", f"{q.shoulders:.0f} px", min(1.0, q.shoulders / 150), q.shoulders >= 40
 

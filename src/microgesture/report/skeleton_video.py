@@ -44,6 +44,7 @@ def write_skeleton_video(analysis: Analysis, path: str | Path | None = None, pro
     blank[:] = PAPER
     cv2.line(blank, (0, picture_height), (WIDTH, picture_height), (222, 224, 226), 1)
     canvas = blank.copy()
+    picture = canvas[:picture_height]  # who stands below the picture's edge does not walk through the captions
     waiting = sorted(analysis.timeline.segments, key=lambda s: s.start, reverse=True)
     current: list[Segment] = []
     total = analysis.timeline.duration
@@ -58,7 +59,7 @@ def write_skeleton_video(analysis: Analysis, path: str | Path | None = None, pro
             current = [s for s in current if time < s.end]
             np.copyto(canvas, blank)
             for track, frame in people:
-                draw(canvas, track.xy[frame], track.score[frame], track.skeleton, (zoom, 0.0, 0.0), thickness=4)
+                draw(picture, track.xy[frame], track.score[frame], track.skeleton, (zoom, 0.0, 0.0), thickness=4)
             _captions(canvas, picture_height, time, current, analysis)
             video.write(canvas, time)
             if progress:
