@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ import pytest
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.core.track import PoseTrack
 from microgesture.formats.pose_npz import write_npz
-from microgesture.formats.video import VideoWriter
+from microgesture.formats.video import VideoWriter, read_frames
 from microgesture.pose.assemble import CANONICAL, Array
 from microgesture.pose.estimate import FADE, NobodyFound, estimate, estimate_clip, store_tracks
 from microgesture.pose.people import Image
@@ -87,6 +87,14 @@ def write_video(path: Path, seconds: float = SECONDS, *, fps: float = FPS, scale
                 image[y - 3 * scale : y + 3 * scale, x - 3 * scale : x + 3 * scale] = 230
             video.write(image)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def decoding_in_this_process() -> Iterator[None]:
+    """Some hundred runs: starting the decoder's process each time would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("microgesture.pose.estimate.read_frames", lambda *a, isolated, **k: read_frames(*a, **k))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +297,41 @@ def test_what_was_wrong_with_the_video_is_kept_and_said_every_time(tmp_path: Pat
         with pytest.warns(UserWarning, match="damaged video"):
             store = estimate(video, tmp_path / "poses", detector=BrightSpot)
     assert len(store.notes) == 1
+
+
+def test_damage_before_the_place_where_a_run_goes_on_is_not_forgotten(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "cut.mp4", 45)
+    data = bytearray(video.read_bytes())
+    at = data.index(b"mdat") + 2000
+    data[at : at + 150] = bytes(150)
+    video.write_bytes(data)
+
+    def stop(done: float, total: float | None) -> None:
+        if done > 30:
+            raise Killed
+
+    with pytest.raises(Killed):
+        estimate(video, tmp_path / "poses", detector=BrightSpot, progress=stop)
+    for out in ("poses", "whole"):
+        with pytest.warns(UserWarning, match="damaged video"):
+            estimate(video, tmp_path / out, detector=BrightSpot)
+    assert contents(tmp_path / "poses") == contents(tmp_path / "whole")
+
+
+def test_a_run_is_not_continued_with_other_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microgesture.pose.estimate.fingerprint", lambda path: {"bytes": 1})
+    video = write_video(tmp_path / "a.mp4", 30)
+
+    def stop(done: float, total: float | None) -> None:
+        if done > 25:
+            raise Killed
+
+    with pytest.raises(Killed):
+        estimate(video, tmp_path / "poses", detector=BrightSpot, progress=stop)
+    for seconds, fps in ((10, 5), (30, 10)):
+        write_video(video, seconds, fps=fps)
+        with pytest.raises(FormatError, match=r"a\.mp4: has \d+ frames up to 19\.800 s; expected the 100 the poses in"):
+            estimate(video, tmp_path / "poses", detector=BrightSpot)
 
 
 @pytest.mark.parametrize(

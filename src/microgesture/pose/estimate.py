@@ -271,33 +271,31 @@ def _warm_up(store: PoseStore, detector: Detector, pictures: Sequence[Image] | d
 def _frames(
     store: PoseStore, file: Path, on_damage: Callable[[Damage], None], recent: deque[Image]
 ) -> Generator[Frame, None, None]:
-    """The frames that are still missing; `recent` receives the scaled ones just before them."""
+    """The frames that are still missing; `recent` receives the scaled ones just before them.
+
+    Read from the start even if most is done: that costs little beside finding people, and neither what is damaged
+    nor which frame is which depends on where a seek lands.
+    """
     side = int(store.settings["side"])
-    if not store.chunks:
-        yield from read_frames(file, isolated=True, on_damage=on_damage)
-        return
-    known = np.zeros(0)
-    for number in reversed(range(len(store.chunks))):
-        known = np.concatenate([store.load(number)[2], known])[-WARM_UP:]
-        if len(known) == WARM_UP:
-            break
-    # seek, unless that leads to other frames than reading from the start did (files without a proper index)
-    for start in (float(known[0]), 0.0):
-        before: deque[float] = deque(maxlen=len(known))
-        frames = read_frames(file, start, isolated=True, on_damage=on_damage)
-        for frame in frames:
-            if frame.time > known[-1]:
-                if not np.array_equal(before, known):
-                    break
-                yield frame
-                yield from frames
-                return
-            before.append(frame.time)
-            recent.append(_shrunk(frame.image, side)[0])
+    known = store.frames
+    done = store.chunks[-1].end if store.chunks else -1.0
+    skipped = 0
+    for frame in read_frames(file, isolated=True, on_damage=on_damage):
+        if frame.time > done:
+            if skipped != known:
+                break
+            yield frame
         else:
-            return  # the recording ends where the poses do
-        recent.clear()
-    raise FormatError(file, "its frames are not those the poses were begun with", remedy="start anew without --resume")
+            skipped += 1
+            if skipped > known - WARM_UP:
+                recent.append(_shrunk(frame.image, side)[0])
+    if skipped != known:
+        raise FormatError(
+            file,
+            f"has {skipped} frames up to {done:.3f} s",
+            expected=f"the {known} the poses in {store.folder} were begun with",
+            remedy=f"delete the folder {store.folder} and run the command again",
+        )
 
 
 def _shrunk(image: NDArray[np.uint8], side: int) -> tuple[Image, Array]:
