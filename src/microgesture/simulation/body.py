@@ -87,7 +87,7 @@ HEAD_CONTACTS = {
     "chin": (-0.02, -0.15, 0.27),
     "jaw": (-0.13, -0.22, 0.17),
     "ear": (-0.22, -0.51, 0.0),
-    "brim": (-0.07, -0.78, 0.30),
+    "brim": (-0.07, -0.83, 0.30),
     "crown": (-0.08, -0.92, 0.03),
     "nape": (-0.10, -0.52, -0.24),
     "hair": (-0.22, -0.66, -0.02),
@@ -249,7 +249,7 @@ class HandPlan:
         offset: (S, N, T, 3), added to the contact point, for the right hand (x mirrored for the left).
         point: (S, N, 3), preferred direction of the fingers; `palm` (S, N, 3), where the palm looks.
         reach: (S, N), which part of the hand touches, in hand lengths (0.9 finger tips, 0.5 palm, 0 wrist).
-        pole: (N, 3), where the elbow points.
+        pole: (S, N, 3), where the elbow points.
         curl: (N, T, 5), curl of the five fingers.
         lift: (N, T), bow of the way to the front, SW.
     """
@@ -400,7 +400,7 @@ def _arm(
     reach = np.einsum("snt,sn->nt", plan.blend, plan.reach) * body.hand[:, None]
     want = turn(trunk, (weight * (plan.point * flip)[:, :, None]).sum(0))
     palm = turn(trunk, (weight * (plan.palm * flip)[:, :, None]).sum(0))
-    pole = turn(trunk, np.broadcast_to((plan.pole * flip)[:, None], (n, t, 3)))
+    pole = turn(trunk, (weight * (plan.pole * flip)[:, :, None]).sum(0))
 
     # fingers lie between the direction of the forearm and the preferred one (wrists bend, but not freely)
     elbow = _elbow(shoulder, target - 0.5 * reach[..., None] * unit(want), body, pole)[0]
@@ -482,7 +482,7 @@ def _elbow(shoulder: Array, wrist: Array, body: Body, pole: Array) -> tuple[Arra
 def _rows(plan: HandPlan, rows: NDArray[np.int64]) -> HandPlan:
     return HandPlan(
         plan.contact[:, rows], plan.blend[:, rows], plan.offset[:, rows], plan.point[:, rows], plan.palm[:, rows],
-        plan.reach[:, rows], plan.pole[rows], plan.curl[rows], plan.lift[rows],
+        plan.reach[:, rows], plan.pole[:, rows], plan.curl[rows], plan.lift[rows],
     )  # fmt: skip
 
 

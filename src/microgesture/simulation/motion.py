@@ -59,6 +59,7 @@ class _Slot:
     phase: float = 0.0
     style: int = 0  # 0 still/rub (sine), 1 tap, 2 roam
     fidget: tuple[float, float] = (0.0, 1.0)
+    pole: NDArray[np.float64] = field(default_factory=lambda: np.array([-0.35, 1.0, 0.0]))
 
 
 _STYLE = {"still": 0, "rub": 0, "tap": 1, "roam": 2}
@@ -72,7 +73,6 @@ class Planner:
         self.scripts: list[Script] = []
         self._slots: list[list[list[_Slot]]] = []  # clip, side, slot
         self._times: list[list[tuple[float, float, float, float]]] = []  # clip, side: on, reach, off, back
-        self._poles: list[list[NDArray[np.float64]]] = []
         self._elements: list[tuple[int, int, int, float, float, float, float, float, float]] = []
 
     # ---- one clip --------------------------------------------------------------------------------------------------
@@ -107,7 +107,6 @@ class Planner:
         slots = [[sides[0][s], _Slot(), sides[1][s]] for s in (0, 1)]
         never = (1e3, 0.5, 2e3, 0.5)
         times = [never, never]
-        poles = [self._pole(), self._pole()]
         clasped = before.together
         for posture in (before, after):
             script.unsure |= {motion_index()[name] for name in posture.unsure}
@@ -117,7 +116,7 @@ class Planner:
             onset, end = when or self._when(motion, seconds)
             on, back = rng.uniform(0.3, 0.8), rng.uniform(0.3, 0.8)
             if way.hands != "none" and way.hand is not None:
-                active = self._main_slots(way, slots, poles)
+                active = self._main_slots(way, slots)
                 stays = rng.random() < motion.stays and not leaves
                 for side in active:
                     times[side] = (onset, on, 1e3 if stays else max(end - back, onset + on * 0.8), back)
@@ -151,7 +150,6 @@ class Planner:
         self.scripts.append(script)
         self._slots.append(slots)
         self._times.append(times)
-        self._poles.append(poles)
         return script
 
     def rest(self, setting: str) -> Rest:
@@ -177,7 +175,7 @@ class Planner:
         onset = rng.uniform(-0.25, 0.2) if rng.random() < 0.5 else rng.uniform(-0.3, max(0.1, seconds - 0.85 * length))
         return onset, onset + length
 
-    def _main_slots(self, way: Way, slots: list[list[_Slot]], poles: list[NDArray[np.float64]]) -> list[int]:
+    def _main_slots(self, way: Way, slots: list[list[_Slot]]) -> list[int]:
         rng = self.rng
         hand = way.hand
         assert hand is not None
@@ -213,35 +211,36 @@ class Planner:
             slots[first][1], slots[1 - first][1] = main, twin
         if way.elbow is not None:
             for side in active:
-                poles[side] = np.asarray(way.elbow) + rng.normal(0, 0.15, 3)
+                slots[side][1].pole = np.asarray(way.elbow) + rng.normal(0, 0.15, 3)
         return active
 
     def _draw(self, hand: Hand) -> _Slot:
         rng = self.rng
         size = np.array([rng.uniform(*r) for r in hand.move.size])
-        size *= rng.choice([-1, 1], 3)
+        size *= rng.choice([-1, 1], 3) if hand.move.style != "tap" else np.array([rng.choice([-1, 1]), -1, 1])
+        shape = int(rng.choice(hand.shape))
+        touch = float(rng.choice(hand.touch))
+        if touch > 0.8:  # curled fingers end nearer to the wrist
+            touch -= 0.45 * float(curls(np.array(shape))[1:3].mean())
         fidget = (rng.uniform(*hand.fidget[0]), rng.uniform(*hand.fidget[1])) if hand.fidget else (0.0, 1.0)
         return _Slot(
             contact=int(rng.choice(hand.at)),
-            reach=float(rng.choice(hand.touch)) + rng.normal(0, 0.06),
+            reach=touch + rng.normal(0, 0.05),
             point=self._direction(hand.fingers, 0.22),
             palm=self._direction(hand.palm, 0.22),
-            shape=int(rng.choice(hand.shape)),
-            offset=rng.normal(0, 0.035, 3),
+            shape=shape,
+            offset=rng.normal(0, 0.03, 3),
             size=size,
             hz=float(np.exp(rng.uniform(*np.log(hand.move.hz)))),
             phase=rng.uniform(0, 2 * np.pi),
             style=_STYLE[hand.move.style],
             fidget=fidget,
+            pole=np.array([-0.3, 1.0, 0.05]) + rng.normal(0, [0.25, 0.15, 0.2]),
         )
 
     def _direction(self, choices: tuple[tuple[float, float, float], ...], spread: float) -> tuple[float, ...]:
         mix = self.rng.dirichlet(np.full(len(choices), 1.2)) @ np.array(choices, float)
         return tuple(mix + self.rng.normal(0, spread, 3))
-
-    def _pole(self) -> NDArray[np.float64]:
-        pole: NDArray[np.float64] = np.array([-0.35, 0.7, -0.7]) + self.rng.normal(0, [0.25, 0.2, 0.3])
-        return pole
 
     def _rest_slots(self, rest: Rest) -> list[_Slot]:
         rng = self.rng
@@ -254,6 +253,8 @@ class Planner:
         else:
             spread = np.array([0.10, 0.06, 0.10])
             one.offset, two.offset = rng.normal(0, spread), rng.normal(0, spread)
+            for slot in (one, two):  # arms that rest let their elbows hang back
+                slot.pole = np.array([-0.35, 0.6, -0.8]) + rng.normal(0, [0.2, 0.2, 0.3])
         return [one, two] if rng.random() < 0.5 else [two, one] if rest.other is not None else [one, two]
 
     def _other(
@@ -273,7 +274,7 @@ class Planner:
         if way.hand is None:
             return []
         scratch = [[_Slot(), _Slot(), _Slot()], [_Slot(), _Slot(), _Slot()]]
-        active = [side for side in self._main_slots(way, scratch, [self._pole(), self._pole()]) if side in sides]
+        active = [side for side in self._main_slots(way, scratch) if side in sides]
         for side in active:
             slots[side][place] = scratch[side][1]
         if active:
@@ -329,11 +330,11 @@ class Planner:
         """Static posture of the clip, as constant elements; returns the motions it cannot be told from."""
         rng = self.rng
         constant = {
-            "torso_pitch": rng.normal(0.14 if setting == "desk" else 0.06, 0.10),
+            "torso_pitch": rng.normal(0.16 if setting == "desk" else 0.06, 0.13),
             "torso_roll": rng.normal(0, 0.05),
             "torso_yaw": rng.normal(0, 0.08),
             "head_yaw": rng.normal(0, 0.24),
-            "head_pitch": rng.normal(0.04, 0.13),
+            "head_pitch": rng.normal(0.04, 0.15),
             "head_roll": rng.normal(0, 0.07),
             "hunch": rng.normal(0.03, 0.04),
             "shoulder_r": rng.normal(0, 0.025),
@@ -412,7 +413,7 @@ class Planner:
         angle = 2 * np.pi * hz[..., None] * time + phase[..., None]  # (S, N, T)
         gate = np.clip(0.75 + 0.6 * coloured(rng, (n, t), 0.5 * self.fps), 0.25, 1.15)
         sine = np.sin(angle)
-        wave = np.where(style[..., None] == 1, np.abs(np.sin(angle / 2)) * -1, sine)[..., None] * np.ones(3)
+        wave = np.where(style[..., None] == 1, np.abs(np.sin(angle / 2)), sine)[..., None] * np.ones(3)
         roam = np.stack([sine, np.sin(0.73 * angle + 1.7 * phase[..., None]), np.sin(1.37 * angle + 0.6)], -1)
         wave = np.where((style == 2)[..., None, None], roam, wave)
         offset = values("offset")[:, :, None] + size[:, :, None] * wave * gate[None, :, :, None]
@@ -436,7 +437,7 @@ class Planner:
             point=unit(values("point").astype(f32)),
             palm=unit(values("palm").astype(f32)),
             reach=values("reach").astype(f32),
-            pole=np.array([clip[side] for clip in self._poles], f32),
+            pole=values("pole").astype(f32),
             curl=np.clip(curl, 0, 1).astype(f32),
             lift=lift.astype(f32),
         )

@@ -51,7 +51,7 @@ def observe(rng: np.random.Generator, xy: Array, fps: float, desk: NDArray[np.bo
     level = np.exp(rng.uniform(np.log(0.35), np.log(2.6), n)).astype(np.float32)
 
     _hide_legs(rng, out, score, desk)
-    masked = rng.random(n) < 0.33
+    masked = rng.random(n) < np.where(desk, 0.12, 0.45)  # MA-52's public clips wear masks, press conferences do not
     _mask_face(rng, out, score, masked)
     out = _smooth(rng, out)
     guessed = _drop_hands(rng, out, score, xy, fps)
