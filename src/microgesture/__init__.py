@@ -48,7 +48,7 @@ _HOME = {
     "skeleton": "core.layouts",
     "taxonomy": "core.taxonomies",
 }
-__all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_HOME, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

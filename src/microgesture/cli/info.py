@@ -36,17 +36,16 @@ def info(
 def _folder(path: Path) -> dict[str, Any]:
     if (path / "model.safetensors").is_file():
         known = _plain(path / "config.json")
-        chosen = ("version", "recipe", "seed", "skeleton", "frames", "fps", "persons", "parameters", "sha256")
+        facts = ("version", "recipe", "seed", "skeleton", "frames", "fps", "persons", "parameters", "sha256")
         return {
             "kind": "model",
             "system": known.get("system", {}).get("class_path"),
             "serves": list(known.get("serves", {})),
-            **{key: known[key] for key in chosen if key in known},
+            **_chosen(known, *facts),
         }
     if (path / "analysis.json").is_file():
-        known = _plain(path / "analysis.json")
         chosen = ("source", "duration", "fps", "size", "taxonomy", "persons", "segments", "warnings")
-        return {"kind": "analysis", **{key: known[key] for key in chosen if key in known}}
+        return {"kind": "analysis", **_chosen(_plain(path / "analysis.json"), *chosen)}
     if (path / "index.json").is_file():
         from microgesture.pose.store import open_store
 
@@ -118,6 +117,10 @@ def _timeline(path: Path, suffix: str, taxonomy: str) -> dict[str, Any]:
         "duration": round(timeline.duration, 3),
         "labels": sorted({timeline.taxonomy[s.label].name for s in timeline}),
     }
+
+
+def _chosen(known: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: known[name] for name in names if name in known}
 
 
 def _plain(path: Path) -> dict[str, Any]:
