@@ -32,6 +32,7 @@ def recognise(
     *,
     top: int = 5,
     persons: int = 1,
+    fps: float | None = None,
     model: str | Path = "base",
     recogniser: ClipRecogniser | None = None,
 ) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def recognise(
         taxonomy: label space or its key.
         top: classes to list, at most K.
         persons: people to follow in a video.
+        fps: frame rate of a pose file of OpenPose, which does not say it.
         model: name of a shipped model, or a folder.
         recogniser: used instead of loading `model`.
 
@@ -58,7 +60,7 @@ def recognise(
     labels = taxonomy if isinstance(taxonomy, Taxonomy) else taxonomy_of(taxonomy)
     if not 1 <= top <= len(labels):
         raise UsageError(f"top {top} is outside 1..{len(labels)}, the classes of '{labels.key}'")
-    tracks = _tracks(Path(path), persons)
+    tracks = _tracks(Path(path), persons, fps)
     if recogniser is None:
         from microgesture.analysis.recogniser import Recogniser
 
@@ -67,11 +69,11 @@ def recognise(
     return {"input": str(path), "taxonomy": labels.key, "people": people}
 
 
-def _tracks(path: Path, persons: int) -> list[PoseTrack]:
+def _tracks(path: Path, persons: int, fps: float | None) -> list[PoseTrack]:
     from microgesture.analysis.inputs import is_pose_file, read_pose_file
 
     if is_pose_file(path):
-        return read_pose_file(path)[:persons]
+        return read_pose_file(path, fps)[:persons]
     from microgesture.pose.estimate import estimate_clip
 
     return list(estimate_clip(path, persons=persons))
