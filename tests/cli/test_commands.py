@@ -185,3 +185,27 @@ def test_recognize_prints_a_table(recognised: None) -> None:
     lines = run("recognize", "clip.gif", "--taxonomy", "smg", "--quiet").stdout.splitlines()
     assert lines[:2] == ["person\trank\tscore\tid\tlabel", "1\t1\t0.900\t2\tFolding arms"]
     assert len(lines) == 4
+
+
+def test_the_main_job_with_the_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("simulate", "--minutes", "0.2", "--seed", "7", "--out", "recording").exit_code == 0
+    result = run("analyze", "recording/recording.npz", "--state", "recording/states.csv", "--quiet")
+    assert (result.exit_code, result.stdout) == (0, "recording-microgesture/report.html\n"), result.stderr
+    written = {path.name for path in Path("recording-microgesture").iterdir()}
+    lines = {"timeline.csv", "timeline.json", "timeline.eaf", "timeline.vtt", "boris.csv"}
+    assert written >= {"report.html", "skeleton.mp4", "analysis.json", *lines}
+    known = facts(Path("recording-microgesture"))
+    assert (known["kind"], known["source"], known["duration"]) == ("analysis", "recording.npz", 12.0)
+    again = run("analyze", "recording/recording.npz", "--json", "--quiet")
+    assert json.loads(again.stdout)["segments"] == known["segments"]
+    ranked = json.loads(run("recognize", "recording/recording.npz", "--top", "32", "--json").stdout)
+    assert ranked["taxonomy"] == "imigue"
+    assert [len(person["top"]) for person in ranked["people"]] == [32]
+
+
+def test_selftest_is_green(tmp_path: Path) -> None:
+    pytest.importorskip("mediapipe", reason="reading videos needs the extra 'pose'")
+    result = run("doctor", "--selftest")
+    assert result.exit_code == 0, result.stdout
+    assert result.stderr.endswith("the self-test is green\n")
