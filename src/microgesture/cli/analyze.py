@@ -11,16 +11,18 @@ from microgesture.cli.console import Debug, Json, Quiet, complain, data, data_js
 
 Taxonomy = Annotated[str, typer.Option("--taxonomy", "-t", help="Label space: imigue, smg or ma52.")]
 Persons = Annotated[int, typer.Option(min=1, max=64, help="How many people to follow.")]
+Fps = Annotated[float | None, typer.Option(min=0.1, max=1000, help="Frame rate of a file of OpenPose.")]
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or its folder.")]
 
 
 def analyze(
-    recording: Annotated[Path, typer.Argument(metavar="INPUT", help="Video, GIF or pose file (.npz).")],
+    recording: Annotated[Path, typer.Argument(metavar="INPUT", help="Video, GIF or pose file (.npz, OpenPose).")],
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; ./<input>-microgesture if not given.")
     ] = None,
     taxonomy: Taxonomy = "imigue",
     persons: Persons = 1,
+    fps: Fps = None,
     model: Model = "base",
     state: Annotated[
         Path | None, typer.Option(help="CSV with start, end (seconds) and state: rates are compared between states.")
@@ -48,6 +50,7 @@ def analyze(
             folder,
             taxonomy=taxonomy,
             persons=persons,
+            fps=fps,
             model=model,
             resume=resume,
             progress=show,

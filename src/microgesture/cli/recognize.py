@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from microgesture.cli.analyze import Model, Persons, Taxonomy
+from microgesture.cli.analyze import Fps, Model, Persons, Taxonomy
 from microgesture.cli.console import Debug, Json, Quiet, complain, data_json, say, table
 
 
 def recognize(
-    clip: Annotated[Path, typer.Argument(help="Video, GIF or pose file (.npz) that shows one gesture.")],
+    clip: Annotated[Path, typer.Argument(help="Video, GIF or pose file (.npz, OpenPose) that shows one gesture.")],
     taxonomy: Taxonomy = "imigue",
     top: Annotated[int, typer.Option(help="How many classes to print, up to all of them.")] = 5,
     persons: Persons = 1,
+    fps: Fps = None,
     model: Model = "base",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -27,7 +28,7 @@ def recognize(
     """
     from microgesture.analysis.recognise import recognise
 
-    found = recognise(clip, taxonomy, top=top, persons=persons, model=model)
+    found = recognise(clip, taxonomy, top=top, persons=persons, fps=fps, model=model)
     for person in found["people"]:
         for warning in person["warnings"]:
             complain(f"person {person['person'] + 1}: {warning}")
