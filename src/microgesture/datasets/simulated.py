@@ -9,21 +9,22 @@ carry soft targets, since several motions go on at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from microgesture.core.errors import UsageError
 from microgesture.core.layouts import SKELETONS
+from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomies import taxonomy as find_taxonomy
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.datasets.clips import Clips
 
 if TYPE_CHECKING:
-    pass
+    from microgesture.layers.batch import PoseBatch
 
 _SEEDS = {"val": 1, "test": 2}
-_PLACES = ("imigue", "smg", "ma52")
 
 
 class Simulated:
@@ -79,30 +80,81 @@ class Simulated:
         number = int(np.random.SeedSequence(seed).generate_state(1)[0])
         return self._simulate(count, number, "train", self.idle)
 
-    def _simulate(self, count: int, seed: int, split: str, idle: float) -> Clips:
-        from microgesture.simulation.clips import draw_setting, simulate_clips, simulate_motions
+    def _simulate(self, count: int, seed: int, split: str, idle: float, length: int | None = None) -> Clips:
+        from microgesture.simulation.clips import any_setting, simulate_clips, simulate_motions
 
-        key, soft = self.taxonomy.key, None
+        key, soft, length = self.taxonomy.key, None, length or self.length
         if key == "motions":
             draw = np.random.default_rng([seed, len(self.taxonomy)])
             label = draw.permutation(np.arange(count) % len(self.taxonomy))
             label[draw.random(count) < idle] = -1
-            places = [draw_setting(draw, str(draw.choice(_PLACES)), int(motion)) for motion in label]
-            made = simulate_motions(draw, label, places, frames=self.length, fps=self.fps, split=split)
+            places = [any_setting(draw, int(motion)) for motion in label]
+            made = simulate_motions(draw, label, places, frames=length, fps=self.fps, split=split)
             soft = np.where(made.sure > 0, made.shown, np.float32(-1))
         else:
-            made = simulate_clips(key, count, seed, frames=self.length, fps=self.fps, split=split)
+            made = simulate_clips(key, count, seed, frames=length, fps=self.fps, split=split)
             label = made.label
         return Clips(
             made.xy.reshape(-1, 1, *made.xy.shape[2:]),
             made.score.reshape(-1, 1, made.score.shape[2]),
-            np.arange(count + 1, dtype=np.int64) * self.length,
+            np.arange(count + 1, dtype=np.int64) * length,
             label,
             made.subject,
             self.skeleton,
             self.taxonomy,
             f"simulated {key}, {split}, seed {seed}",
             soft,
+        )
+
+
+class SimulatedMotions(Simulated):
+    """Clips of motions in any setting, each batch of another length: what the shipped model trains on.
+
+    Args:
+        lengths: frames per clip to draw from; validation and test clips have the longest.
+        epoch_clips, test_clips, idle: see `Simulated`.
+    """
+
+    key = "simulated_motions"
+
+    def __init__(
+        self,
+        lengths: Sequence[int] = (20, 28, 36, 48),
+        fps: float = 15.0,
+        epoch_clips: int = 9600,
+        test_clips: int = 1024,
+        idle: float = 0.1,
+    ) -> None:
+        super().__init__("motions", max(lengths), fps, epoch_clips, test_clips, idle)
+        self.lengths = tuple(lengths)
+
+    @property
+    def serves(self) -> dict[str, list[list[str]]]:
+        """For each taxonomy and class the names of the motions that show it; saved with the model."""
+        from microgesture.simulation.programs import TAXONOMY_KEYS, class_table
+
+        names = self.taxonomy.names
+        return {
+            key: [[names[i] for i in np.flatnonzero(column)] for column in class_table(key).T] for key in TAXONOMY_KEYS
+        }
+
+    def fresh_batch(self, count: int, seed: tuple[int, ...]) -> PoseBatch:
+        """`count` new clips of one length, normalised together."""
+        import torch
+
+        from microgesture.layers.batch import PoseBatch
+
+        draw = np.random.default_rng(seed)
+        length = int(draw.choice(self.lengths))
+        clips = self._simulate(count, int(draw.integers(1 << 32)), "train", self.idle, length)
+        assert clips.soft is not None
+        xy = clips.xy.reshape(count, length, -1, 2)
+        score = clips.score.reshape(count, length, -1)
+        return PoseBatch(
+            torch.from_numpy(body_normalise(xy, score, self.skeleton).xy[:, None]),
+            torch.from_numpy(score[:, None]),
+            torch.from_numpy(clips.label),
+            soft=torch.from_numpy(clips.soft),
         )
 
 

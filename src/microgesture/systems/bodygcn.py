@@ -20,6 +20,7 @@ from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.layers.batch import PoseBatch
 from microgesture.layers.graph import aggregate, spatial
+from microgesture.layers.losses import class_loss
 from microgesture.layers.norm import JointNorm
 from microgesture.layers.temporal import TemporalConv
 
@@ -197,10 +198,11 @@ class BodyGCN(nn.Module):
         nn.init.constant_(self.classifier.bias, -4.0)  # motions are rare: start from "nothing goes on"
 
     def forward(self, batch: PoseBatch) -> Tensor:
-        score = batch.score
+        x = batch.features(3)
+        xy, score = x[..., :2], x[..., 2]
         if self.training and self.hide:
             score = self._hide(score)
-        x = self.features(batch.xy * (score > 0)[..., None], score)
+        x = self.features(xy * (score > 0)[..., None], score)
         x = self.norm(x).flatten(0, 1).permute(0, 3, 1, 2)  # (B, C, T, V)
         x = aggregate(self.joints(x), self.gather[None])  # (B, D, T/2, P)
         x = aggregate(self.blocks(x), self.pool[None])  # (B, D, T', R)
@@ -210,20 +212,23 @@ class BodyGCN(nn.Module):
         return logits
 
     def losses(self, out: Tensor, batch: PoseBatch) -> dict[str, Tensor]:
-        """`batch.soft` (B, K) holds 1 shown, 0 not shown, -1 cannot be decided; `batch.label` -1 = no main motion."""
+        """`batch.soft` (B, K) holds 1 shown, 0 not shown, -1 cannot be decided; `batch.label` -1 = no main motion.
+
+        Without `soft` it is a plain classifier. Both terms are means over the clips, weighted by `batch.weight`.
+        """
         soft, label = batch.soft, batch.label
         if soft is None:
-            assert label is not None
-            return {"main": F.cross_entropy(out, label)}
+            return {"main": class_loss(out, batch)}
+        weight = torch.ones(len(out), device=out.device) if batch.weight is None else batch.weight
         sure = (soft >= 0).to(out.dtype)
-        several = F.binary_cross_entropy_with_logits(out, soft.clamp(min=0), reduction="none") * sure
-        terms = {"several": self.several * several.sum(1).mean()}
+        several = (F.binary_cross_entropy_with_logits(out, soft.clamp(min=0), reduction="none") * sure).sum(1)
+        terms = {"several": self.several * (several * weight).sum() / weight.sum()}
         if label is not None:
             has = label >= 0
             rivals = (soft == 0).scatter(1, label.clamp(min=0)[:, None], True)
-            masked = out.masked_fill(~rivals, -1e4)[has]
-            if len(masked):
-                terms["main"] = F.cross_entropy(masked, label[has])
+            main = F.cross_entropy(out.masked_fill(~rivals, -1e4), label.clamp(min=0), reduction="none")
+            weight = weight * has
+            terms["main"] = (main * weight).sum() / weight.sum().clamp(min=1e-6)
         return terms
 
     def _hide(self, score: Tensor) -> Tensor:
