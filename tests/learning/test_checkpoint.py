@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,28 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
                 from_pretrained(folder)
         path.write_bytes(good)
     from_pretrained(folder)
+
+
+def test_mutated_configs_never_raise_anything_else(tmp_path: Path) -> None:
+    _, folder = saved(tmp_path)
+    good, rng = json.loads((folder / CONFIG).read_text()), random.Random(4)
+    del good["digest"]
+    values = [None, -1, 0, 1e9, "", "x", [], {}, [None], {"a": 1}, True, "imigue22", [["a", "b"]]]
+    for _ in range(2000):  # with a digest that fits, so that the mutation gets past it
+        config = json.loads(json.dumps(good))
+        place = config
+        while True:
+            key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if not isinstance(place[key], (dict, list)) or not place[key] or rng.random() < 0.3:
+                break
+            place = place[key]
+        if rng.random() < 0.3:
+            del place[key]
+        else:
+            place[key] = rng.choice(values)
+        (folder / CONFIG).write_text(_render(config | {"digest": _digest(config)}))
+        with suppress(FormatError):
+            from_pretrained(folder)
 
 
 def test_truncated_files_are_found(tmp_path: Path) -> None:

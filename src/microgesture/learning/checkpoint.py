@@ -144,7 +144,7 @@ def from_pretrained(
         cls = _system(folder / CONFIG, config, system)
         init_args = dict(config["system"]["init_args"])
         digest = str(config["sha256"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise FormatError(folder / CONFIG, f"lacks or misstates {error}", remedy=_AGAIN) from error
     if taxonomy is not None and taxonomy.digest not in {t.digest for t in facts.taxonomies}:
         keys = ", ".join(t.key for t in facts.taxonomies)
@@ -160,7 +160,7 @@ def from_pretrained(
         model.load_state_dict(state)
     except MicrogestureError:
         raise
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+    except Exception as error:  # a constructor raises what it likes on arguments that make no sense
         problem = f"does not fit {cls.__name__} ({' '.join(str(error).split())[:300]})"
         raise FormatError(folder / WEIGHTS, problem, remedy=_AGAIN) from error
     return Saved(model.eval(), facts, config, folder)
@@ -220,6 +220,8 @@ def _facts(path: Path, config: Mapping[str, Any]) -> Facts:
         problem = f"was trained for joints of '{config['skeleton']}' that this version does not have"
         raise FormatError(path, problem, remedy=_AGAIN)
     taxonomies = tuple(_taxonomy_in(path, t) for t in config["taxonomies"])
+    if not taxonomies or not all(map(len, taxonomies)):
+        raise FormatError(path, "names no labels", remedy=_AGAIN)
     frames, persons, channels = (int(config[name]) for name in ("frames", "persons", "in_channels"))
     return Facts(skeleton, taxonomies, frames, persons, channels, float(config["fps"]))
 
