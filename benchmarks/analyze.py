@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,12 @@ def looped(clip: Path, minutes: float, target: Path) -> Path:
     return target
 
 
+def peak_megabytes() -> float:
+    """Largest resident memory of this process; the decoding child is not in it."""
+    (line,) = (row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
 def measure(recording: Path, model: str) -> dict[str, float]:
     """One analysis with report and skeleton video, in this process."""
     from microgesture.analysis.analyze import analyze
@@ -50,16 +55,12 @@ def measure(recording: Path, model: str) -> dict[str, float]:
             seconds[stage] = time.perf_counter() - now
     wall = time.perf_counter() - begun
     frames = sum(q.frames for q in result.quality)
-    mine, children = (
-        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
     return {
         "minutes": result.timeline.duration / 60,
         "frames": frames,
         "fps": frames / (wall - seconds["model"]),
         "beside pose": 1 - seconds["pose"] / (wall - seconds["model"]),
-        "MB": mine,
-        "MB of decoder": children,
+        "MB": peak_megabytes(),
         "wall": wall,
         "cpu": time.process_time() - cpu,
         "segments": len(result.timeline),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from microgesture.core.layouts import skeleton
@@ -82,3 +84,9 @@ class HandUp:
 
     def unusual(self, track: PoseTrack) -> list[str]:
         return ["the hands move 3.1 times as fast as in training"]
+
+
+def peak_megabytes() -> float:
+    """Largest resident memory of this process so far; `getrusage` would count what its parent held before the fork."""
+    (line,) = (row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024

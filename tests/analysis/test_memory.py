@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 ONE = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
 from microgesture.analysis.analyze import analyze
 from microgesture.pose.store import Recording, create_store, open_store
 from microgesture.report.html import write_report
 from microgesture.report.skeleton_video import write_skeleton_video
-from tests.analysis.fakes import HandUp, invented_track
+from tests.analysis.fakes import HandUp, invented_track, peak_megabytes
 
 folder, seconds, fps = Path(sys.argv[1]), 60 * float(sys.argv[2]), 1.0
 store = create_store(folder / "pose", Recording("talk.mp4", fps, (640, 360), seconds), 1, {}, {})
@@ -28,7 +28,7 @@ result = analyze("talk.mp4", folder, poses=open_store(folder / "pose"), recognis
 write_report(result)
 write_skeleton_video(result)
 assert abs(result.timeline.duration - seconds) < 1 and len(result.timeline) >= seconds / 10
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_megabytes())
 """
 
 
