@@ -168,7 +168,9 @@ def analyze(
                 from microgesture.analysis.recogniser import Recogniser
 
                 recogniser = Recogniser.from_pretrained(str(model))
-        decoding = decoding or getattr(recogniser, "decoding", None) or DecodeSettings()
+        if decoding is None:
+            tuned = getattr(recogniser, "decoding", None)
+            decoding = tuned(labels) if tuned else DecodeSettings()
         header = {
             "format": "microgesture posteriors 1",
             "source": poses.fingerprint,

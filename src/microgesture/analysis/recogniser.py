@@ -6,6 +6,7 @@ pre-cut clip the classes compete (they sum to one); along a recording each class
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from microgesture.analysis.decode import DecodeSettings
-from microgesture.core.errors import UsageError
+from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.core.track import PoseTrack
 from microgesture.layers.batch import PoseBatch
-from microgesture.learning.checkpoint import Saved, from_pretrained
+from microgesture.learning.checkpoint import CONFIG, Saved, from_pretrained
 from microgesture.learning.motions import class_log_odds, class_probabilities, motion_table
 
 Array = NDArray[np.float32]
@@ -50,7 +51,7 @@ class Recogniser:
     Args:
         model: what `from_pretrained` loaded.
         calibration: see there.
-        decoding: settings of the decoder that suit the model.
+        decodings: settings of the decoder that suit the model, by taxonomy.
 
     Example:
         >>> Recogniser.from_pretrained("base").fps  # doctest: +SKIP
@@ -59,7 +60,7 @@ class Recogniser:
 
     model: Saved
     calibration: Calibration = field(default_factory=Calibration)
-    decoding: DecodeSettings = field(default_factory=DecodeSettings)
+    decodings: Mapping[str, DecodeSettings] = field(default_factory=dict)
 
     @classmethod
     def from_pretrained(cls, path_or_name: str | Path = "base") -> Recogniser:
@@ -71,8 +72,14 @@ class Recogniser:
         """
         model = from_pretrained(path_or_name)
         notes: dict[str, Any] = model.config
-        decoding = dict(notes.get("decoding", {}))
-        return cls(model, Calibration(**notes.get("calibration", {})), DecodeSettings(**decoding))
+        try:
+            calibration = Calibration(**notes.get("calibration", {}))
+            decodings = {key: DecodeSettings(**values) for key, values in notes.get("decoding", {}).items()}
+        except (TypeError, ValueError, AttributeError) as error:
+            raise FormatError(model.folder / CONFIG, f"states no usable calibration ({error})") from error
+        if "serves" not in notes:
+            raise FormatError(model.folder / CONFIG, "has no table from motions to classes", expected="`serves`")
+        return cls(model, calibration, decodings)
 
     @property
     def fps(self) -> float:
@@ -94,13 +101,25 @@ class Recogniser:
         """Keys of the taxonomies the model can answer in."""
         return tuple(self.model.config["serves"])
 
+    def decoding(self, taxonomy: Taxonomy) -> DecodeSettings:
+        """Settings of the decoder tuned for this model and taxonomy; the defaults where none were."""
+        return self.decodings.get(taxonomy.key, DecodeSettings())
+
     def clip(self, track: PoseTrack, taxonomy: Taxonomy) -> Array:
         """Probabilities (K,) of the classes for a clip that shows one gesture; they sum to one.
+
+        Raises:
+            UsageError: the track is empty, or the model does not know the taxonomy.
+        """
+        table = motion_table(self.model, taxonomy)
+        return class_probabilities(self.motions(track) / self.calibration.temperature, table)
+
+    def motions(self, track: PoseTrack) -> Array:
+        """Logits (motions,) of a clip that shows one gesture.
 
         The whole clip and its windows vote, each also seen in a mirror: a gesture that fills a part of the clip
         is not diluted by the rest.
         """
-        table = self._table(taxonomy)
         moved = self._ready(track)
         n = len(moved)
         views = [(0, n)] if n <= 3 * self.frames else []
@@ -110,28 +129,35 @@ class Recogniser:
             views += [(int(a), int(a) + self.frames) for a in starts]
         logits = np.stack([self._logits([moved[a:b]])[0] for a, b in views])
         whole, windows = logits[:1], logits[1:] if len(logits) > 1 else logits
-        mixed = (whole.mean(0) + windows.mean(0) + windows.max(0)) / 3
-        return class_probabilities(mixed / self.calibration.temperature, table)
+        mixed: Array = (whole.mean(0) + windows.mean(0) + windows.max(0)) / 3
+        return mixed
 
-    def windows(self, track: PoseTrack, taxonomy: Taxonomy, centres: NDArray[np.float64]) -> Array:
-        """Probability (N, K) of each class, for itself, that it goes on around each of N times in seconds."""
-        table = self._table(taxonomy)
+    def log_odds(self, track: PoseTrack, taxonomy: Taxonomy, centres: NDArray[np.float64]) -> Array:
+        """Log odds (N, K) before calibration, see `windows`; -inf where nobody is."""
+        table = motion_table(self.model, taxonomy)
         moved = self._ready(track)
-        half = self.frames // 2
         places = np.round((np.asarray(centres) - moved.times[0]) * self.fps).astype(int)
-        result = np.zeros((len(places), table.shape[1]), np.float32)
+        odds = np.full((len(places), table.shape[1]), -np.inf, np.float32)
         pieces, rows = [], []
         for row, place in enumerate(places):
-            a = int(np.clip(place - half, 0, max(len(moved) - self.frames, 0)))
-            piece = moved[a : a + self.frames]
-            if (piece.score > 0).any(1).mean() >= 0.5:  # nobody there: no gesture
+            first = int(np.clip(place - self.frames // 2, 0, max(len(moved) - self.frames, 0)))
+            piece = moved[first : first + self.frames]
+            if (piece.score > 0).any(1).mean() >= 0.5:
                 pieces.append(piece)
                 rows.append(row)
         for i in range(0, len(pieces), _BATCH):
-            odds = class_log_odds(self._logits(pieces[i : i + _BATCH]), table)
-            odds = self.calibration.scale * odds + self.calibration.shift
-            result[rows[i : i + _BATCH]] = 1 / (1 + np.exp(-odds))
-        return result
+            odds[rows[i : i + _BATCH]] = class_log_odds(self._logits(pieces[i : i + _BATCH]), table)
+        return odds
+
+    def windows(self, track: PoseTrack, taxonomy: Taxonomy, centres: NDArray[np.float64]) -> Array:
+        """Probability (N, K) of each class, for itself, that it goes on around each of N times in seconds."""
+        return self.probabilities(self.log_odds(track, taxonomy, centres))
+
+    def probabilities(self, odds: Array) -> Array:
+        """Calibrated probabilities of the log odds along a recording."""
+        with np.errstate(over="ignore"):
+            p: Array = 1 / (1 + np.exp(-(self.calibration.scale * odds + self.calibration.shift)))
+        return p
 
     def unusual(self, track: PoseTrack) -> list[str]:
         """Sentences about what makes this track unlike anything the model was trained on; empty if nothing does."""
@@ -163,9 +189,6 @@ class Recogniser:
         if body.scale < 25 and track.size[0]:
             said.append(f"the person is small (shoulders {body.scale:.0f} pixels apart)")
         return said
-
-    def _table(self, taxonomy: Taxonomy) -> Array:
-        return motion_table(self.model, taxonomy)
 
     def _ready(self, track: PoseTrack) -> PoseTrack:
         """The model's joints and rate; very short tracks are held at their last pose."""

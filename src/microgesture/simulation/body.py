@@ -111,7 +111,7 @@ TORSO_CONTACTS = {
     "behind": (-0.05, 1.15, -0.30),
     "waist": (-0.46, 1.10, -0.02),
     "side": (-0.62, 1.25, 0.05),
-    "armpit_other": (0.38, 0.45, 0.14),
+    "armpit_other": (0.46, 0.72, 0.18),
     "front_high": (0.0, 0.30, 0.60),
     "front": (0.0, 0.75, 0.60),
     "front_low": (0.0, 1.15, 0.60),
@@ -359,16 +359,17 @@ def _place_legs(out: Array, body: Body, d: dict[str, Array]) -> None:
         rise = np.clip(d["torso_up"] / (0.8 * body.thigh[:, None]), 0, 1)
         down = 0.15 + d["thigh_down"] + 1.2 * rise - 0.42 * crossed - 0.5 * d[f"heel_{side}"]
         thigh = body.thigh[:, None]
-        yaw = np.sin(d["hips_yaw"])
         knee = hip + thigh[..., None] * np.stack(
-            [sign * np.sin(out_angle) * np.cos(down) + yaw * 0.8, np.sin(down), np.cos(out_angle) * np.cos(down)], -1
+            [sign * np.sin(out_angle) * np.cos(down), np.sin(down), np.cos(out_angle) * np.cos(down)], -1
         )
         shank = body.shank[:, None]
         swing = d[f"foot_fwd_{side}"] + 0.30 * crossed
         inward = d[f"foot_in_{side}"] + 0.35 * crossed
         ankle = knee + shank[..., None] * np.stack(
-            [-sign * np.sin(inward) - 0.0 * yaw, np.cos(inward) * np.cos(swing), np.sin(swing)], -1
+            [-sign * np.sin(inward), np.cos(inward) * np.cos(swing), np.sin(swing)], -1
         )
+        # when the seat turns, knees follow a little and feet stay where they are
+        knee = knee + np.stack([0.22 * thigh * np.sin(d["hips_yaw"]), 0 * swing, 0 * swing], -1)
         toe = ankle + np.stack(
             [sign * 0.10 + 0 * swing, 0.12 + 0.30 * np.clip(d[f"heel_{side}"], 0, 1), 0.36 + 0 * swing], -1
         )

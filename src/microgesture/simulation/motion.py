@@ -24,6 +24,16 @@ _BEFORE = ("illustrative", "play_objects", "rub_hands", "touch_face", "touch_jaw
 _AFTER = ("touch_face", "touch_jaw", "hold_hands", "illustrative", "cover_mouth", "touch_neck", "fold_arms")
 _BESIDE = ("illustrative", "illustrative", "spread_hands", "waving", "fiddle_fingers", "touch_legs", "touch_face")
 
+_SHIFTS = (
+    ("head_yaw", 0.28, ("turning_head", "shaking_head")),
+    ("head_pitch", 0.28, ("nodding", "bowing_head", "head_up")),
+    ("head_roll", 0.10, ("tilting_head",)),
+    ("torso_pitch", 0.10, ("shift_torso", "move_torso", "sit_straight")),
+    ("torso_roll", 0.05, ("shift_torso", "move_torso")),
+    ("torso_yaw", 0.12, ("shift_torso", "move_torso", "turn_around")),
+    ("torso_x", 0.07, ("shift_torso", "move_torso")),
+)
+
 
 @dataclass
 class Moving:
@@ -139,14 +149,14 @@ class Planner:
             self._body(clip, way.before, -10.0, 1e3, side)
             script.moving.append(Moving(motion_index()[motion.name], onset, min(end, seconds), 2, True))
             used = {self._part(e.dof) for e in way.body}
-            if rng.random() < 0.45 * busy:
+            if rng.random() < 0.5 * busy:
                 self._layer(clip, script, used)
         else:
             for _ in range(int(rng.integers(0, 3))):
                 self._layer(clip, script, set())
             if rng.random() < 0.35:
                 self._other(script, slots, 0, [0, 1], _BEFORE, -1.0, seconds)
-        script.unsure |= self._posture(clip, setting)
+        script.unsure |= self._posture(clip, setting, busy)
         self.scripts.append(script)
         self._slots.append(slots)
         self._times.append(times)
@@ -326,15 +336,15 @@ class Planner:
                 self._elements.append((clip, DOF[name], how, size * vary, hz, onset + shift, end, rise, fall))
         return side
 
-    def _posture(self, clip: int, setting: str) -> set[int]:
+    def _posture(self, clip: int, setting: str, busy: float) -> set[int]:
         """Static posture of the clip, as constant elements; returns the motions it cannot be told from."""
         rng = self.rng
         constant = {
             "torso_pitch": rng.normal(0.16 if setting == "desk" else 0.06, 0.13),
             "torso_roll": rng.normal(0, 0.05),
             "torso_yaw": rng.normal(0, 0.08),
-            "head_yaw": rng.normal(0, 0.24),
-            "head_pitch": rng.normal(0.04, 0.15),
+            "head_yaw": rng.normal(0, 0.34),
+            "head_pitch": rng.normal(0.04, 0.17),
             "head_roll": rng.normal(0, 0.07),
             "hunch": rng.normal(0.03, 0.04),
             "shoulder_r": rng.normal(0, 0.025),
@@ -353,8 +363,24 @@ class Planner:
             unsure = {motion_index()["cross_legs"], motion_index()["curl_legs"]}
         if setting == "stand":
             constant["torso_up"] = 1.05
+        if rng.random() < 0.6 * busy:
+            unsure |= self._shift(clip)
         for name, size in constant.items():
             self._elements.append((clip, DOF[name], 0, size, 1.0, -10.0, 1e4, 0.5, 0.5))
+        return unsure
+
+    def _shift(self, clip: int) -> set[int]:
+        """Unnamed changes of posture, as people make all the time; returns the motions they might be taken for."""
+        rng = self.rng
+        unsure: set[int] = set()
+        for name, spread, taken_for in _SHIFTS:
+            if rng.random() < 0.4:
+                size, onset = rng.normal(0, spread), rng.uniform(-0.5, self.frames / self.fps)
+                end = onset + rng.uniform(0.4, 2.5)
+                how = 1 if rng.random() < 0.6 else 0
+                self._elements.append((clip, DOF[name], how, size, 1.0, onset, end, 0.4, 0.4))
+                if abs(size) > 0.6 * spread:
+                    unsure |= {motion_index()[motion] for motion in taken_for}
         return unsure
 
     # ---- all clips -------------------------------------------------------------------------------------------------
