@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt
@@ -48,7 +50,7 @@ def test_clips_are_finite_balanced_and_repeatable(key: str) -> None:
 
 def test_people_of_the_splits_are_different_and_stay_themselves() -> None:
     ranges = sorted(SUBJECTS.values())
-    assert all(a[1] <= b[0] for a, b in zip(ranges[:-1], ranges[1:], strict=True))
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(ranges))
     twice = people(np.array([3, 9, 3]))
     assert twice.forearm[0] == twice.forearm[2] != twice.forearm[1]
 
@@ -166,7 +168,7 @@ def test_a_recording_has_truth_states_and_no_jumps(key: str) -> None:
     recording = simulate_recording(key, 1.0, seed=11, rate=20.0)
     assert len(recording.track) == 900
     assert recording.timeline.duration == pytest.approx(60)
-    assert 6 <= len(recording.timeline) <= 40
+    assert 4 <= len(recording.timeline) <= 10
     assert recording.states[0][0] == 0
     assert recording.states[-1][1] == pytest.approx(60)
     assert {name for _, _, name in recording.states} == {"calm", "tense"}
@@ -180,12 +182,12 @@ def test_tension_doubles_self_touching() -> None:
     touches = {"calm": 0.0, "tense": 0.0}
     minutes = {"calm": 0.0, "tense": 0.0}
     space = taxonomy("ma52")
-    for seed in range(4):
+    for seed in range(6):
         recording = simulate_recording("ma52", 8.0, seed=seed, tail=0.0)
         for start, end, name in recording.states:
             minutes[name] += (end - start) / 60
             touches[name] += sum(
-                start <= s.start < end and space[s.label].group in ("Head-hand", "Body-hand", "Head-Hand", "Body-Hand")
+                start <= s.start < end and space[s.label].group in ("Head-hand", "Body-hand")
                 for s in recording.timeline
             )
     assert touches["tense"] / minutes["tense"] > 1.2 * touches["calm"] / minutes["calm"]

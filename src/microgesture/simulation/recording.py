@@ -22,8 +22,9 @@ from microgesture.simulation.motion import Planner
 from microgesture.simulation.programs import class_table, motions
 from microgesture.simulation.sensor import observe
 
-SCENE = 8.0  # seconds
-RATES = {"imigue": 8.8, "smg": 7.5, "ma52": 18.0}  # gestures per minute: published clips over published minutes
+SCENE = 6.4  # seconds; at most one main motion in each
+# gestures per minute: published clips over published minutes; MA-52 has no long recordings, so that figure is ours
+RATES = {"imigue": 8.8, "smg": 7.5, "ma52": 8.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ def simulate_recording(
     count = -(-frames // scene)
     setting = draw_setting(rng, taxonomy, -1)
     weights = np.maximum([label.train_count for label in space], 1.0) ** tail
-    touching = np.array([label.group in ("Head-Hand", "Body-Hand") for label in space])
+    touching = np.array([label.group.casefold() in ("head-hand", "body-hand") for label in space])
     states = _states(rng, minutes * 60)
 
     planner = Planner(rng, scene, fps)
@@ -85,7 +86,7 @@ def simulate_recording(
     posture = planner.rest(setting)
     wanted = (RATES[taxonomy] if rate is None else rate) * SCENE / 60
     for i in range(count):
-        start = i * SCENE
+        start = i * scene / fps
         tense = any(a <= start < b and name == "tense" for a, b, name in states)
         probability = weights * np.where(touching, 2.0 if tense else 1.0, 1.0)
         if space.illustrative is not None:
