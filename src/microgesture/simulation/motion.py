@@ -18,7 +18,7 @@ from microgesture.simulation.programs import Element, Hand, Motion, Rest, Way, m
 SLOTS = 3  # per hand: what was before, the main motion, what comes after
 _LAYERS: tuple[str, ...] = (
     *("nodding", "turning_head", "tilting_head", "shaking_head", "bowing_head", "head_up", "pressing_lips"),
-    *("shift_torso", "move_torso", "turn_around", "shoulders", "shake_legs", "stretch_feet", "tiptoe"),
+    *("shift_torso", "move_torso", "turn_around", "turn_around", "shoulders", "shake_legs", "stretch_feet", "tiptoe"),
 )
 _BEFORE = ("illustrative", "play_objects", "rub_hands", "touch_face", "touch_jaw", "touch_legs", "spread_hands")
 _AFTER = ("touch_face", "touch_jaw", "hold_hands", "illustrative", "cover_mouth", "touch_neck", "fold_arms")
@@ -26,7 +26,7 @@ _BESIDE = ("illustrative", "illustrative", "spread_hands", "waving", "fiddle_fin
 
 _SHIFTS = (
     ("head_yaw", 0.28, ("turning_head", "shaking_head")),
-    ("head_pitch", 0.28, ("nodding", "bowing_head", "head_up")),
+    ("head_pitch", 0.33, ("nodding", "bowing_head", "head_up")),
     ("head_roll", 0.10, ("tilting_head",)),
     ("torso_pitch", 0.10, ("shift_torso", "move_torso", "sit_straight")),
     ("torso_roll", 0.05, ("shift_torso", "move_torso")),
@@ -138,9 +138,9 @@ class Planner:
                     slots[idle][0] = slots[idle][2]
                 if rng.random() < 0.22 * busy and not way.start and onset > 0.4:
                     self._other(script, slots, 0, active, _BEFORE, -1.0, onset)
-                if rng.random() < 0.12 * busy and not stays and end < seconds - 0.3:
+                if rng.random() < 0.15 * busy and not stays and end < seconds - 0.3:
                     self._other(script, slots, 2, active, _AFTER, end, seconds + 1)
-            elif rng.random() < 0.30 * busy:  # people turn, nod and shrug while their hands do something else
+            elif rng.random() < 0.45 * busy:  # people turn, nod and shrug while their hands do something else
                 begin = rng.uniform(-1.0, 0.6 * seconds)
                 finish = begin + rng.uniform(1.0, 4.0)
                 for side in self._other(script, slots, 1, [0, 1], _BESIDE, begin, finish):
@@ -363,7 +363,7 @@ class Planner:
             unsure = {motion_index()["cross_legs"], motion_index()["curl_legs"]}
         if setting == "stand":
             constant["torso_up"] = 1.05
-        if rng.random() < 0.6 * busy:
+        if rng.random() < 0.7 * busy:
             unsure |= self._shift(clip)
         for name, size in constant.items():
             self._elements.append((clip, DOF[name], 0, size, 1.0, -10.0, 1e4, 0.5, 0.5))
@@ -373,13 +373,15 @@ class Planner:
         """Unnamed changes of posture, as people make all the time; returns the motions they might be taken for."""
         rng = self.rng
         unsure: set[int] = set()
+        restless = float(np.exp(rng.normal(0, 0.5)))
         for name, spread, taken_for in _SHIFTS:
-            if rng.random() < 0.4:
+            if rng.random() < 0.45:
+                spread *= restless
                 size, onset = rng.normal(0, spread), rng.uniform(-0.5, self.frames / self.fps)
                 end = onset + rng.uniform(0.4, 2.5)
                 how = 1 if rng.random() < 0.6 else 0
                 self._elements.append((clip, DOF[name], how, size, 1.0, onset, end, 0.4, 0.4))
-                if abs(size) > 0.6 * spread:
+                if abs(size) > 0.6 * spread / restless:
                     unsure |= {motion_index()[motion] for motion in taken_for}
         return unsure
 
