@@ -54,7 +54,7 @@ def main() -> None:
 
     raw = Recogniser.from_pretrained(given.run)
     raw.model.config["window"] = WINDOW
-    recogniser, notes = calibrate(raw, recordings=given.recordings)
+    _, notes = calibrate(raw, recordings=given.recordings)
     config, facts = raw.model.config, raw.model.facts
     kept = {name: config[name] for name in KEPT if name in config}
     folder = save_pretrained(
@@ -85,22 +85,24 @@ def card(recogniser: Recogniser, results: dict[str, Any], real: list[dict[str, A
         f"# {Path(recogniser.model.folder).name}: micro-gestures from a pose track\n\n"
         f"BodyGCN, {config['parameters']:,} parameters, {len(recogniser.model.facts.taxonomy)} motions; answers in "
         f"{', '.join(recogniser.taxonomies)}. Made by `{config.get('recipe')}` at commit `{config.get('commit')}`, "
-        f"seed {config.get('seed')}, {config.get('epochs')} epochs; measured at commit `{commit()}` on {date.today()}.\n\n"
+        f"seed {config.get('seed')}, {config.get('epochs')} epochs; measured at commit `{commit()}` on "
+        f"{date.today()}.\n\n"
         "## Trained on\n\nSimulated motion only: no recording of a person took part in the training. Calibration and "
         "decoder were fitted on simulated validation people.\n\n"
     )
     rows = [
         "## On simulated people it never met\n",
-        "| taxonomy | clips | top-1 (95 % interval) | top-5 | macro-F1 | majority floor | calibration error | F1@0.3 along "
-        "recordings | false alarms per minute |",
+        "| taxonomy | clips | top-1 (95 % interval) | top-5 | macro-F1 | majority floor | calibration error | F1@0.3 "
+        "along recordings | false alarms per minute |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for key, found in results.items():
         m, s = found["clips"], found["spotting"]
         low, high = m["top1_wilson95"]
         rows.append(
-            f"| {key} | {m['clips']} | {m['top1']:.3f} ({low:.3f}-{high:.3f}) | {m['top5']:.3f} | {m['macro_f1']:.3f} | "
-            f"{m['majority_floor']:.3f} | {m["calibration_error"]:.3f} | {s.f1:.3f} | {s.false_alarms_per_minute:.1f} |"
+            f"| {key} | {m['clips']} | {m['top1']:.3f} ({low:.3f}-{high:.3f}) | {m['top5']:.3f} | {m['macro_f1']:.3f}"
+            f" | {m['majority_floor']:.3f} | {m['calibration_error']:.3f} | {s.f1:.3f} |"
+            f" {s.false_alarms_per_minute:.1f} |"
         )
     rows.append("\nThese figures say how well the model knows its simulator, not how well it knows people.\n")
     rows.append("## On real clips\n")
@@ -115,9 +117,9 @@ def card(recogniser: Recogniser, results: dict[str, Any], real: list[dict[str, A
     else:
         rows.append("Not measured.\n")
     tail = (
-        "## Who it fails for\n\nPeople seen from the side or the back; fewer than 9 frames per second; hands that the pose "
-        "estimator does not find; gestures of the face under masks; cultures whose gestures the programs do not describe. "
-        "Small head movements and neighbouring places on the face are confused most.\n\n"
+        "## Who it fails for\n\nPeople seen from the side or the back; fewer than 9 frames per second; hands that the "
+        "pose estimator does not find; gestures of the face under masks; cultures whose gestures the programs do not "
+        "describe. Small head movements and neighbouring places on the face are confused most.\n\n"
         "## Not for\n\nHiring, lie detection, diagnosis, surveillance, or any decision about a person. A micro-gesture "
         "is weak evidence of a state and no evidence of a trait.\n"
     )
