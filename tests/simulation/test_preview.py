@@ -49,6 +49,21 @@ def test_frame_of_fits_the_motion_into_the_panel() -> None:
     assert frame_of(track.xy, np.zeros_like(track.score), (120, 80)) == (1.0, 0.0, 0.0)
 
 
+def test_joints_an_estimator_invents_neither_show_nor_shrink_the_rest() -> None:
+    track = motion()
+    invented = track.xy.copy(), track.score.copy()
+    invented[0][:, 2] = (100, 2000)  # a wrist far below the desk ...
+    invented[1][:, 2] = 0.09  # ... of which the estimator says that it does not see it
+    absent = track.score * (1, 1, 0)
+    place = frame_of(*invented, (120, 120))
+    assert place == frame_of(track.xy, absent.astype(np.float32), (120, 120))
+    with_it, without_it = paper(), paper()
+    draw(with_it, invented[0][0], invented[1][0], ARM, place)
+    draw(without_it, track.xy[0], absent[0].astype(np.float32), ARM, place)
+    assert (with_it == without_it).all()
+    assert (with_it != paper()).any()
+
+
 def test_wild_coordinates_do_not_break_the_drawing() -> None:
     image = paper()
     draw(image, np.full((3, 2), 1e30, np.float32), np.ones(3, np.float32), ARM)

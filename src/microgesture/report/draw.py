@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.core.track import PoseTrack
-from microgesture.simulation.preview import SIDES, frame_of, rounded, strokes
+from microgesture.simulation.preview import SEEN, SIDES, frame_of, rounded, strokes
 
 # Okabe & Ito's colours, a little darker where text on paper needs it; told apart by all colour-blind readers
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#b5608d", "#c98a00", "#3d9bd1", "#7a5c2e")
@@ -56,13 +56,13 @@ def _fitted(skeleton: Skeleton, score: NDArray[np.float32], group: str) -> NDArr
         low += ("elbow", "wrist", "tip", "mcp")
     fitted = score.copy()
     fitted[:, [i for i, joint in enumerate(skeleton.joints) if joint.endswith(low)]] = 0
-    return fitted if fitted.any() else score
+    return fitted if (fitted >= SEEN).any() else score
 
 
 def _paths(points: NDArray[np.float32], seen: NDArray[np.float32], skeleton: Skeleton) -> str:
     paths: dict[tuple[str, float], list[str]] = {}
     for stroke in strokes(skeleton):
-        ids = [j for j in stroke.joints if seen[j] > 0]
+        ids = [j for j in stroke.joints if seen[j] >= SEEN]
         if not ids or len(ids) < min(2, len(stroke.joints)):
             continue
         closed = stroke.closed and len(ids) > 2

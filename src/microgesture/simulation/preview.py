@@ -42,6 +42,8 @@ _FACE = frozenset(
     + [side + part for side in ("r_", "l_") for part in ("eye", "ear", "brow", "mouth", "jaw")]
 )
 _DOTS = ("nose", "r_eye", "l_eye", "r_brow", "l_brow")
+SEEN = 0.1
+"""Joints with a lower score are not drawn: estimators invent legs behind a desk, and the score tells."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,13 @@ def frame_of(xy: NDArray[np.float32], score: NDArray[np.float32], size: tuple[in
 
     Args:
         xy: (T, V, 2 or 3), pixels or metres; z is not drawn.
-        score: (T, V); joints with score 0 do not count.
+        score: (T, V); joints below `SEEN` do not count.
         size: (width, height) of the panel in pixels.
 
     Returns:
         zoom, x offset, y offset. Outliers beyond the 1st and 99th percentile may leave the panel.
     """
-    seen = xy[score > 0][:, :2]
+    seen = xy[score >= SEEN][:, :2]
     if not len(seen):
         return 1.0, 0.0, 0.0
     low, high = np.percentile(seen, [1, 99], axis=0)
@@ -124,7 +126,7 @@ def draw(
     """Draw one pose onto an RGB image (H, W, 3), in place.
 
     Args:
-        joints: (V, 2 or 3); `score` (V,), joints with 0 are left out.
+        joints: (V, 2 or 3); `score` (V,), joints below `SEEN` are left out.
         place: zoom and offset, see `frame_of`.
         thickness: pixels of a limb.
         fade: 0 = full colour, 1 = the colour of the paper.
@@ -133,7 +135,7 @@ def draw(
     # 3 fractional bits give smooth motion; the clip keeps wild coordinates inside what OpenCV can draw
     points = np.clip((joints[:, :2] * zoom + (dx, dy)) * 8, -1e6, 1e6).round().astype(np.int32)
     for stroke in strokes(skeleton):
-        ids = [j for j in stroke.joints if score[j] > 0]
+        ids = [j for j in stroke.joints if score[j] >= SEEN]
         if len(ids) < min(2, len(stroke.joints)) or (len(stroke.joints) == 2 and len(ids) < 2):
             continue
         ink = tuple(round(c + (p - c) * fade) for c, p in zip(SIDES[stroke.side], PAPER, strict=True))
