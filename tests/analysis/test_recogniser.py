@@ -123,3 +123,8 @@ def test_what_is_unlike_the_training_data_is_said(recogniser: Recogniser, track:
     absent[: len(track) // 2] = 0
     assert any("in 50% of the frames only" in text for text in recogniser.unusual(
         PoseTrack(track.xy, absent, track.fps, track.size, track.skeleton)))  # fmt: skip
+    walk = track.xy + np.linspace(0, 800, len(track), dtype=np.float32)[:, None, None] * np.array([1, 0], np.float32)
+    walking = PoseTrack(walk, track.score, track.fps, track.size, track.skeleton)
+    assert any("walks or the camera moves" in text for text in recogniser.unusual(walking))
+    side = PoseTrack(track.xy * np.array([0.3, 1], np.float32), track.score, track.fps, track.size, track.skeleton)
+    assert any("seen from the side" in text for text in recogniser.unusual(side))

@@ -176,10 +176,11 @@ class Recogniser:
             if np.median(nose[known, 1] - neck[known, 1]) > 0.1:
                 said.append("the head is below the shoulders: is the picture turned?")
             sure = canonical.score[:, joint("mid_hip")] > 0.5
-            if sure.any() and np.median(hip[sure, 1]) > 2.6:
-                said.append(
-                    "the person is seen from the side or far to it; the model knows views up to about 40 degrees"
-                )
+            narrow = sure.any() and np.median(hip[sure, 1]) > 2.6  # shoulders far narrower than the trunk is long
+            if narrow or np.median(neck[known, 1] - nose[known, 1]) > 1.15:
+                said.append("the person is seen from the side; the model knows views up to about 40 degrees")
+            if np.ptp(np.percentile(neck[known], [5, 95], axis=0), axis=0).max() > 1.5:
+                said.append("the person walks or the camera moves; the model knows people who stay in place")
         hands = canonical.score[:, [joint("r_index_tip"), joint("l_index_tip")]] > 0
         if seen.any() and hands[seen].any(1).mean() < 0.2:
             said.append("hands are hardly found; gestures of hands and face will be missed")
