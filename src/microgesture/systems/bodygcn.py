@@ -4,7 +4,7 @@ Paper      none; ours. What transfers and why is told in `docs/model.md`.
 Input      xy (B, 1, T, V, 2) and score (B, 1, T, V) of the canonical layout, body-normalised, any T >= 8
 Output     logits (B, K), one per motion, each for itself: several motions may go on at once
 Losses     several (binary cross-entropy over all motions), main (cross-entropy of the main motion against those
-           that are not shown)
+           that are not known to be shown beside it)
 Fidelity   described: this file is the description
 """
 
@@ -214,6 +214,8 @@ class BodyGCN(nn.Module):
     def losses(self, out: Tensor, batch: PoseBatch) -> dict[str, Tensor]:
         """`batch.soft` (B, K) holds 1 shown, 0 not shown, -1 cannot be decided; `batch.label` -1 = no main motion.
 
+        What cannot be decided is neither asked for nor punished by itself, but it must not outrank the main motion.
+
         Without `soft` it is a plain classifier. Both terms are means over the clips, weighted by `batch.weight`.
         """
         soft, label = batch.soft, batch.label
@@ -225,7 +227,7 @@ class BodyGCN(nn.Module):
         terms = {"several": self.several * (several * weight).sum() / weight.sum()}
         if label is not None:
             has = label >= 0
-            rivals = (soft == 0).scatter(1, label.clamp(min=0)[:, None], True)
+            rivals = (soft != 1).scatter(1, label.clamp(min=0)[:, None], True)
             main = F.cross_entropy(out.masked_fill(~rivals, -1e4), label.clamp(min=0), reduction="none")
             weight = weight * has
             terms["main"] = (main * weight).sum() / weight.sum().clamp(min=1e-6)
