@@ -26,7 +26,8 @@ def main() -> None:
     recogniser = Recogniser.from_pretrained(given.model)
     seeds = range(given.seed, given.seed + given.recordings)
     print(
-        f"simulated test people, seeds {seeds.start}..{seeds.stop - 1}, {given.minutes:g} minutes each, commit {commit()}"
+    seeds_told = f"seeds {seeds.start}..{seeds.stop - 1}, {given.minutes:g} minutes each"
+    print(f"simulated test people, {seeds_told}, commit {commit()}")
     )
     print("taxonomy  F1@0.3  precision  recall  true  found  false alarms per minute")
     for key in given.like or recogniser.taxonomies:
