@@ -25,10 +25,8 @@ def main() -> None:
     given = parser.parse_args()
     recogniser = Recogniser.from_pretrained(given.model)
     seeds = range(given.seed, given.seed + given.recordings)
-    print(
-    seeds_told = f"seeds {seeds.start}..{seeds.stop - 1}, {given.minutes:g} minutes each"
-    print(f"simulated test people, {seeds_told}, commit {commit()}")
-    )
+    told = f"seeds {seeds[0]}..{seeds[-1]}, {given.minutes:g} minutes each"
+    print(f"simulated test people, {told}, commit {commit()}")
     print("taxonomy  F1@0.3  precision  recall  true  found  false alarms per minute")
     for key in given.like or recogniser.taxonomies:
         s = spotting(recogniser, key, seeds, given.minutes)
