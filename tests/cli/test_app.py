@@ -198,7 +198,11 @@ def test_a_reader_that_stops_early_gets_no_complaint() -> None:
 def test_ctrl_c_in_the_middle_ends_with_130_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "microgesture", "simulate", "--minutes", "1440", "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # shells start background jobs deaf to SIGINT, and children inherit that: hear it, whoever runs the tests
+    with subprocess.Popen(
+        command, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **piped
+    ) as process:
         while not out.exists():  # the command is at work from here on
             assert process.poll() is None
             time.sleep(0.05)

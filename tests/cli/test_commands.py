@@ -78,6 +78,21 @@ def test_info_knows_poses(tmp_path: Path) -> None:
     assert (known["kind"], known["layout"], known["persons"], known["duration"]) == ("poses", "canonical", 1, 6.0)
 
 
+def test_info_knows_clips_and_what_only_looks_like_them(tmp_path: Path) -> None:
+    run("simulate", "--like", "smg", "--clips", "20", "--out", tmp_path)
+    known = facts(tmp_path / "clips.npz")
+    assert (known["kind"], known["taxonomy"], known["clips"], known["frames"]) == ("clips", "smg", 20, 48)
+    assert (known["fps"], known["joints"], known["classes"]) == (15.0, 47, 17)
+    other = tmp_path / "other.npz"
+    np.savez(other, label=np.arange(3))
+    result = run("info", other)
+    assert (result.exit_code, result.stderr) == (
+        65,
+        f"microgesture: {other}: its arrays are not those of clips; expected xy (N, T, V, 2), label, subject, fps and"
+        " taxonomy. Simulate the clips again\n",
+    )
+
+
 def test_info_knows_timelines(tmp_path: Path) -> None:
     line = Timeline((Segment(1.0, 2.0, 2), Segment(3.0, 4.5, 5)), SMG, 10.0)
     write_csv(line, tmp_path / "line.csv")

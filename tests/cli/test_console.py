@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from microgesture.cli import console
@@ -85,4 +87,21 @@ def test_a_table_is_drawn_on_a_terminal_only(
     console.table(("key", "what"), [("a", "[x] y")])
     drawn = capsys.readouterr().out
     assert "[x] y" in drawn  # square brackets are text, not markup
-    assert "┃ key ┃" in drawn
+    assert drawn.splitlines()[1].split() == ["key", "what"]
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"), [(80, "key title long"), (79, "key long"), (40, "key long"), (39, "key"), (9, "key")]
+)
+def test_a_narrow_terminal_gets_fewer_columns_and_is_told(
+    width: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    console.table(("key", "title", "long"), [("k" * 5, "t" * 37, "l" * 28)], optional=("title", "long"))
+    captured = capsys.readouterr()
+    head = re.sub(r"\x1b\[[0-9;]*m", "", captured.out.splitlines()[1])
+    assert head.split() == shown.split()
+    missing = [name for name in ("title", "long") if name not in shown]
+    assert captured.err == (f"left out to fit: {', '.join(missing)}; --json shows them\n" if missing else "")

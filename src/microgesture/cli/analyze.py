@@ -15,17 +15,23 @@ Fps = Annotated[float | None, typer.Option(min=0.1, max=1000, help="Frame rate o
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or its folder.")]
 
 
+# `readable=False` here and elsewhere: the library below would call a refusal by the system a usage error
 def analyze(
-    recording: Annotated[Path, typer.Argument(metavar="INPUT", help="Video, GIF or pose file (.npz, OpenPose).")],
+    recording: Annotated[
+        Path, typer.Argument(readable=False, metavar="INPUT", help="Video, GIF or pose file (.npz, OpenPose).")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; ./<input>-microgesture if not given.")
+        Path | None, typer.Option(readable=False, help="Folder for the results; <input>-microgesture if not given.")
     ] = None,
     taxonomy: Taxonomy = "imigue",
     persons: Persons = 1,
     fps: Fps = None,
     model: Model = "base",
     state: Annotated[
-        Path | None, typer.Option(help="CSV with start, end (seconds) and state: rates are compared between states.")
+        Path | None,
+        typer.Option(
+            readable=False, help="CSV with start, end (seconds) and state: rates are compared between states."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Go on from an earlier run, or begin anew.")] = True,
     show_progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show how far it has come.")] = True,

@@ -68,20 +68,33 @@ def data_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Rows to stdout: a drawn table on a terminal, tab-separated lines with a header elsewhere."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], optional: Sequence[str] = ()) -> None:
+    """Rows to stdout: a drawn table on a terminal, tab-separated lines with a header elsewhere.
+
+    Where the terminal is too narrow, `optional` columns are left out, the first ones first.
+    """
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             print("\t".join(row))
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*columns, title=title or None)
+    console = Console()
+    width = {name: max(len(row[i]) for row in (columns, *rows)) + 3 for i, name in enumerate(columns)}
+    left_out = [name for i, name in enumerate(optional) if _too_wide(width, optional[:i], console.width)]
+    drawn = Table(*(name for name in columns if name not in left_out), box=SIMPLE_HEAD)
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+        drawn.add_row(*(Text(cell) for name, cell in zip(columns, row, strict=True) if name not in left_out))
+    console.print(drawn)
+    if left_out:
+        say(f"left out to fit: {', '.join(left_out)}; --json shows them")
+
+
+def _too_wide(width: dict[str, int], left_out: Sequence[str], limit: int) -> bool:
+    return sum(w for name, w in width.items() if name not in left_out) + 1 > limit
 
 
 @contextmanager

@@ -13,13 +13,16 @@ from microgesture.core.errors import FormatError, NoInput
 
 
 def info(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="Video, pose file, timeline, or folder of ours.")],
+    path: Annotated[
+        Path,
+        typer.Argument(readable=False, metavar="FILE", help="Video, pose file, clips, timeline, or folder of ours."),
+    ],
     taxonomy: Taxonomy = "imigue",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a file or folder is: a video, poses, a timeline, a model or an analysis.
+    """Say what a file or folder is: a video, poses, clips, a timeline, a model or an analysis.
 
     Example:  microgesture info interview.mp4
     """
@@ -69,7 +72,11 @@ def _file(path: Path, taxonomy: str) -> dict[str, Any]:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         from microgesture.formats.pose_npz import read_npz
+        from microgesture.formats.safe_zip import open_zip
 
+        with open_zip(path) as archive:
+            if "label.npy" in archive.namelist():
+                return _clips(path)
         tracks = read_npz(path)
         first = tracks[0]
         return {
@@ -82,6 +89,8 @@ def _file(path: Path, taxonomy: str) -> dict[str, Any]:
             "size": list(first.size),
             "duration": round(first.duration, 3),
         }
+    if suffix in (".pkl", ".pickle"):
+        return _pyskl(path)
     if suffix in (".csv", ".json", ".eaf", ".vtt"):
         return _timeline(path, suffix, taxonomy)
     from microgesture.formats.video import probe
@@ -96,6 +105,40 @@ def _file(path: Path, taxonomy: str) -> dict[str, Any]:
         "frames": video.frames,
         "duration": round(video.duration, 3),
     }
+
+
+def _clips(path: Path) -> dict[str, Any]:
+    """What `simulate --clips` wrote."""
+    from microgesture.formats.safe_npz import read_arrays
+
+    arrays = read_arrays(path)
+    try:
+        clips, frames, joints, _ = arrays["xy"].shape
+        return {
+            "kind": "clips",
+            "taxonomy": arrays["taxonomy"].item(),
+            "clips": clips,
+            "frames": frames,
+            "fps": arrays["fps"].item(),
+            "joints": joints,
+            "subjects": len(set(arrays["subject"].tolist())),
+            "classes": len(set(arrays["label"].tolist())),
+        }
+    except (KeyError, ValueError, TypeError) as error:
+        wrong, expected = "its arrays are not those of clips", "xy (N, T, V, 2), label, subject, fps and taxonomy"
+        raise FormatError(path, wrong, expected=expected, remedy="simulate the clips again") from error
+
+
+def _pyskl(path: Path) -> dict[str, Any]:
+    from microgesture.formats.safe_pickle import load
+
+    value = load(path)
+    rows = value.get("annotations") if isinstance(value, dict) else value
+    if not isinstance(rows, list):
+        expected = "the annotations of PYSKL"
+        raise FormatError(path, "holds no list of clips", expected=expected, remedy="check how it was made")
+    splits = value.get("split", {}) if isinstance(value, dict) else {}
+    return {"kind": "clips of PYSKL", "clips": len(rows), "splits": [str(name) for name in splits]}
 
 
 def _timeline(path: Path, suffix: str, taxonomy: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def systems(status: Status = "", as_json: Json = False, quiet: Quiet = False, de
     from microgesture.systems.catalogue import SYSTEMS
 
     columns = ("key", "title", "venue", "year", "paradigm", "task", "fidelity", "status")
-    _list(list(SYSTEMS.values()), columns, status, as_json)
+    _list(list(SYSTEMS.values()), columns, ("title", "venue", "paradigm"), status, as_json)
 
 
 def datasets(status: Status = "", as_json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
@@ -34,17 +34,17 @@ def datasets(status: Status = "", as_json: Json = False, quiet: Quiet = False, d
     from microgesture.datasets.catalogue import DATASETS
 
     columns = ("key", "title", "venue", "year", "subjects", "clips", "modalities", "emotion", "access", "status")
-    _list(list(DATASETS.values()), columns, status, as_json)
+    _list(list(DATASETS.values()), columns, ("title", "emotion", "modalities", "access"), status, as_json)
 
 
-def _list(infos: Sequence[Any], columns: Sequence[str], status: str, as_json: bool) -> None:
+def _list(infos: Sequence[Any], columns: Sequence[str], optional: Sequence[str], status: str, as_json: bool) -> None:
     if status and status not in STATUSES:
         raise UsageError(f"unknown status '{status}'; known: {', '.join(STATUSES)}")
     chosen = [info for info in infos if status in ("", info.status)]
     if as_json:
         data_json([asdict(info) for info in chosen])
     else:
-        table(columns, [[_cell(getattr(info, column)) for column in columns] for info in chosen])
+        table(columns, [[_cell(getattr(info, column)) for column in columns] for info in chosen], optional)
 
 
 def _cell(value: Any) -> str:

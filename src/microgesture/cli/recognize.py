@@ -12,7 +12,12 @@ from microgesture.cli.console import Debug, Json, Quiet, complain, data_json, sa
 
 
 def recognize(
-    clip: Annotated[Path, typer.Argument(help="Video, GIF or pose file (.npz, OpenPose) that shows one gesture.")],
+    clip: Annotated[
+        Path,
+        typer.Argument(
+            readable=False, metavar="CLIP", help="Video, GIF or pose file (.npz, OpenPose) that shows one gesture."
+        ),
+    ],
     taxonomy: Taxonomy = "imigue",
     top: Annotated[int, typer.Option(help="How many classes to print, up to all of them.")] = 5,
     persons: Persons = 1,
@@ -33,7 +38,8 @@ def recognize(
         for warning in person["warnings"]:
             complain(f"person {person['person'] + 1}: {warning}")
         if person["outcome"] != "recognised":
-            say(f"person {person['person'] + 1}: {person['outcome']}; the ranking is not to be trusted")
+            advice = "; the ranking is not to be trusted" if person["valid"] else ""
+            say(f"person {person['person'] + 1}: {person['outcome']}{advice}")
     if as_json:
         people = [{key: person[key] for key in ("top", "frames", "valid")} for person in found["people"]]
         data_json({"input": found["input"], "taxonomy": found["taxonomy"], "people": people})
@@ -41,6 +47,7 @@ def recognize(
     rows = [
         [str(person["person"] + 1), str(rank), f"{entry['score']:.3f}", str(entry["id"]), entry["label"]]
         for person in found["people"]
+        if person["valid"]
         for rank, entry in enumerate(person["top"], 1)
     ]
     table(("person", "rank", "score", "id", "label"), rows)

@@ -17,7 +17,7 @@ LIKE = ("imigue", "smg", "ma52")
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: Annotated[Path, typer.Option(readable=False, help="Folder for the results.")],
     like: Annotated[str, typer.Option(help=f"Whose classes and setting: {', '.join(LIKE)}.")] = "imigue",
     clips: Annotated[int | None, typer.Option(min=1, max=100_000, help="Make that many clips ...")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.1, max=1440, help="... or one recording so long.")] = None,
@@ -50,21 +50,13 @@ def simulate(
 def _clips(folder: Path, like: str, count: int, seed: int) -> None:
     import numpy as np
 
-    from microgesture.core.durable import replacing
+    from microgesture.formats.safe_npz import write_arrays
     from microgesture.simulation.clips import simulate_clips
 
     made = simulate_clips(like, count, seed)
-    with replacing(folder / "clips.npz") as path:
-        np.savez(
-            path,
-            xy=made.xy,
-            score=made.score,
-            label=made.label,
-            subject=made.subject,
-            fps=np.float64(made.fps),
-            joints=np.array(made.skeleton.joints),
-            taxonomy=np.array(like),
-        )
+    arrays = {"xy": made.xy, "score": made.score, "label": made.label, "subject": made.subject}
+    named = {"fps": np.array(made.fps), "joints": np.array(made.skeleton.joints), "taxonomy": np.array(like)}
+    write_arrays(folder / "clips.npz", arrays | named)
     say(f"{count} clips of {made.xy.shape[1]} frames at {made.fps:g} frames per second")
 
 

@@ -15,9 +15,11 @@ Overrides = Annotated[
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file under recipes/.")],
+    recipe: Annotated[Path, typer.Argument(readable=False, metavar="RECIPE", help="A YAML file under recipes/.")],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/<dataset>/<recipe> if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(readable=False, help="Folder of the run; runs/<dataset>/<recipe> if not given.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -32,11 +34,17 @@ def train(
 
 
 def test(
-    recipe_or_run: Annotated[Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a folder of train.")],
+    recipe_or_run: Annotated[
+        Path, typer.Argument(readable=False, metavar="RECIPE|RUN", help="A recipe, or a folder of train.")
+    ],
     overrides: Overrides = None,
-    weights: Annotated[Path | None, typer.Option(help="Folder of the model; the run's if not given.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(readable=False, help="Folder of the model; the run's if not given.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Which clips to measure on.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Folder for test.json; the run if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(readable=False, help="Folder for test.json; the run if not given.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

@@ -109,7 +109,7 @@ def estimate(
         raise UsageError(f"persons is {persons}, expected 1 to {PERSON_LIMIT}")
     tracks = read_pose_file(path, fps)
     if tracks is not None:
-        return store_tracks(tracks[:persons], path, out)
+        return store_tracks(tracks[:persons], path, out, resume=resume)
     file = check_file(path)
     finder = detector(persons)
     store = _matching(out, fingerprint(file), finder.settings) if resume else None
@@ -123,7 +123,8 @@ def estimate(
     for note in store.notes:
         warnings.warn(note, stacklevel=2)
     if not store.seen_share:
-        warnings.warn(f"{file}: nobody was found in {store.frames} frames", NobodyFound, stacklevel=2)
+        frames = f"{store.frames} frame{'s' if store.frames != 1 else ''}"
+        warnings.warn(f"{file}: nobody was found in {frames}", NobodyFound, stacklevel=2)
     return store
 
 
@@ -156,7 +157,7 @@ def read_pose_file(path: str | PathLike[str], fps: float | None = None) -> list[
     if kind == ".npz":
         tracks = read_npz(file)
     elif fps is None:
-        raise UsageError(f"{file}: OpenPose's files do not say how many frames a second has; give fps")
+        raise UsageError(f"{file}: a file of OpenPose does not say its frame rate; give it with --fps")
     elif kind == ".json":
         tracks = read_openpose_json(file, fps=fps)
     else:
@@ -168,12 +169,15 @@ def read_pose_file(path: str | PathLike[str], fps: float | None = None) -> list[
     return [replace(t, times=t.times - first) for t in tracks]
 
 
-def store_tracks(tracks: Sequence[PoseTrack], source: str | PathLike[str], out: str | PathLike[str]) -> PoseStore:
+def store_tracks(
+    tracks: Sequence[PoseTrack], source: str | PathLike[str], out: str | PathLike[str], *, resume: bool = True
+) -> PoseStore:
     """Keep poses that come from elsewhere as a store, projected to the canonical layout.
 
     Args:
         tracks: one per person, the same frames in each.
         source: the file they were read from.
+        resume: False writes them anew.
 
     Raises:
         FormatError: no frame, 3-D coordinates, or persons whose times differ.
@@ -185,9 +189,9 @@ def store_tracks(tracks: Sequence[PoseTrack], source: str | PathLike[str], out: 
         raise FormatError(source, "holds 3-D poses", expected="2-D poses in pixels", remedy="export the 2-D ones")
     if any(not np.array_equal(t.times, first.times) for t in tracks):
         raise FormatError(source, "its persons have different times", remedy="export all persons for all frames")
-    settings = {"from": first.skeleton.name, "persons": len(tracks)}
+    settings = {"from": first.skeleton.name, "persons": len(tracks), "fps": first.fps}
     info = Recording(Path(source).name, first.fps, first.size, first.duration)
-    store = _matching(out, fingerprint(source), settings)
+    store = _matching(out, fingerprint(source), settings) if resume else None
     if store is None or not store.complete:
         store = create_store(out, info, len(tracks), fingerprint(source), settings)
         projected = [t.project(CANONICAL) for t in tracks]
