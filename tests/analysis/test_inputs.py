@@ -40,6 +40,18 @@ def test_openpose_does_not_say_its_rate(tmp_path: Path) -> None:
         recognise(path, recogniser=HandUp())
     assert str(caught.value) == f"{path}: a file of OpenPose does not say its frame rate; give it with --fps"
     assert recognise(path, fps=25.0, recogniser=HandUp())["people"][0]["frames"] == 1
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    path.rename(folder / "clip_000000000000_keypoints.json")
+    assert recognise(folder, fps=25.0, recogniser=HandUp())["people"][0]["frames"] == 1
+    assert len(analyze(folder, tmp_path / "out", fps=25.0, recogniser=HandUp()).times) == 1
+
+
+def test_people_of_a_pose_file_keep_their_distance_in_time(tmp_path: Path) -> None:
+    track = invented_track(4.0)
+    write_npz(tmp_path / "two.npz", [track, replace(track, times=track.times + 2.0, person=1)])
+    with pytest.raises(FormatError, match="its persons have different times"):
+        analyze(tmp_path / "two.npz", tmp_path / "out", persons=2, recogniser=HandUp())
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.csv", "a.mp4", "a.gif"])

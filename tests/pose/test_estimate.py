@@ -372,6 +372,10 @@ def test_poses_made_elsewhere_become_a_store(tmp_path: Path) -> None:
         assert np.array_equal(kept.score, track.score)
         assert np.allclose(kept.times, track.times)
     assert estimate(tmp_path / "a.npz", tmp_path / "poses", persons=1).persons == 1
+    (tmp_path / "poses" / "poses-00000.npz").write_bytes(b"damaged")
+    with pytest.raises(FormatError, match="SHA-256"):
+        estimate(tmp_path / "a.npz", tmp_path / "poses", persons=1)
+    estimate(tmp_path / "a.npz", tmp_path / "poses", persons=1, resume=False).verify()
 
 
 def test_openpose_needs_to_be_told_the_rate(tmp_path: Path) -> None:
@@ -381,13 +385,14 @@ def test_openpose_needs_to_be_told_the_rate(tmp_path: Path) -> None:
     for n in range(3):
         text = str({"people": [{"pose_keypoints_2d": keypoints}]}).replace("'", '"')
         (folder / f"talk_{n:012d}_keypoints.json").write_text(text)
-    with pytest.raises(UsageError, match="do not say how many frames a second has; give fps"):
+    with pytest.raises(UsageError, match="a file of OpenPose does not say its frame rate; give it with --fps"):
         estimate(folder, tmp_path / "poses")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store = estimate(folder, tmp_path / "poses", fps=24)
     assert (store.frames, store.info.fps) == (3, 24)
     assert store.track().xy[0, CANONICAL.index("r_wrist")].tolist() == [104, 200]
+    assert estimate(folder, tmp_path / "poses", fps=12).info.fps == 12  # what was kept has another rate
 
 
 def test_poses_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:

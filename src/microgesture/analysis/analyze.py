@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microgesture.analysis.decode import DecodeSettings, decode
-from microgesture.analysis.inputs import open_poses
+from microgesture.analysis.inputs import check_recording, open_poses
 from microgesture.analysis.journal import Journal
 from microgesture.analysis.poses import PIECE, Poses, piece_count
 from microgesture.analysis.quality import Quality, measure
@@ -36,7 +36,6 @@ from microgesture.core.segment import Segment, Timeline
 from microgesture.core.taxonomies import taxonomy as taxonomy_of
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.core.track import PoseTrack
-from microgesture.formats.source import check_file
 
 STEP = 0.25
 """Seconds between window centres."""
@@ -155,7 +154,7 @@ def analyze(
     tell = progress or (lambda stage, done, total: None)
     source, clock = Path(path), _Clock()
     if poses is None:
-        check_file(source)  # before a folder is made for nothing
+        check_recording(source)  # before a folder is made for nothing
     folder = make_folder(out)
     with _held(folder):
         if not resume:

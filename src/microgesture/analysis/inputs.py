@@ -4,76 +4,42 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from microgesture.analysis.poses import Poses
-from microgesture.core.errors import FormatError, UsageError
-from microgesture.core.track import PoseTrack
 from microgesture.formats.source import check_file
-
-OPENPOSE_FILES = (".csv", ".xlsx", ".json")
-POSE_FILES = (".npz", *OPENPOSE_FILES)
-"""Endings of files that hold poses; everything else is opened as a video."""
 
 Progress = Callable[[str, float, float], None]
 
 
-def is_pose_file(path: Path) -> bool:
-    """Whether a file holds poses, by its ending."""
-    return path.suffix.casefold() in POSE_FILES
-
-
-def read_pose_file(path: Path, fps: float | None = None) -> list[PoseTrack]:
-    """Tracks of a pose file, one per person; time begins with the first frame.
-
-    Args:
-        fps: frames per second; files of OpenPose do not say it.
+def check_recording(path: Path) -> None:
+    """Refuse what cannot be read before anything is made for it; a folder may hold OpenPose's JSON files.
 
     Raises:
-        UsageError: `fps` is needed and not given.
-        NoInput, NotPermitted, FormatError: it cannot be read, or holds nobody.
+        NoInput, NotPermitted, FormatError: it is missing, closed or empty.
     """
-    check_file(path)
-    ending = path.suffix.casefold()
-    if ending in OPENPOSE_FILES:
-        from microgesture.formats.openpose import read_openpose_csv, read_openpose_json, read_openpose_xlsx
-
-        if fps is None:
-            raise UsageError(f"{path}: a file of OpenPose does not say its frame rate; give it with --fps")
-        if ending == ".json":
-            found = list(read_openpose_json(path, fps=fps))
-        else:
-            found = [(read_openpose_csv if ending == ".csv" else read_openpose_xlsx)(path, fps=fps)]
-    else:
-        from microgesture.formats.pose_npz import read_npz
-
-        found = list(read_npz(path))
-    tracks = [t for t in found if len(t)]
-    if not tracks:
-        raise FormatError(path, "holds no frame with a pose", remedy="check what was exported")
-    return [replace(t, times=t.times - t.times[0]) for t in tracks]
+    if not path.is_dir() or not any(path.glob("*.json")):
+        check_file(path)
 
 
 def open_poses(path: Path, folder: Path, *, persons: int, fps: float | None, resume: bool, progress: Progress) -> Poses:
-    """Poses of a recording, kept in `folder` and taken from there the next time.
+    """Poses of a recording, kept in `folder` and taken from there the next time; see `pose.estimate.estimate`.
 
-    What is wrong with the recording is not warned of here but stands in `notes`; `fps` see `read_pose_file`.
+    What is wrong with the recording is not warned of here but stands in `notes`.
 
     Raises:
         NoInput, NotPermitted, FormatError: the recording cannot be read.
+        UsageError: a file of OpenPose, and no `fps`.
     """
-    from microgesture.pose.estimate import estimate, store_tracks
+    from microgesture.pose.estimate import estimate
 
-    check_file(path)
-    if is_pose_file(path):
-        return store_tracks(read_pose_file(path, fps)[:persons], path, folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return estimate(
             path,
             folder,
             persons=persons,
+            fps=fps,
             resume=resume,
             progress=lambda done, total: progress("finding poses", done, total or 0.0),
         )

@@ -70,13 +70,12 @@ def recognise(
 
 
 def _tracks(path: Path, persons: int, fps: float | None) -> list[PoseTrack]:
-    from microgesture.analysis.inputs import is_pose_file, read_pose_file
+    from microgesture.analysis.inputs import check_recording
+    from microgesture.pose.estimate import estimate_clip, read_pose_file
 
-    if is_pose_file(path):
-        return read_pose_file(path, fps)[:persons]
-    from microgesture.pose.estimate import estimate_clip
-
-    return list(estimate_clip(path, persons=persons))
+    check_recording(path)
+    tracks = read_pose_file(path, fps)
+    return estimate_clip(path, persons=persons) if tracks is None else tracks[:persons]
 
 
 def _ranked(track: PoseTrack, labels: Taxonomy, top: int, recogniser: ClipRecogniser) -> dict[str, Any]:
