@@ -95,3 +95,11 @@ def test_states_are_compared_by_where_events_begin() -> None:
     assert rows[1].ratio == 0.0
     assert rows[1].high < 0.5
     assert compare_states(line(*events), states[:1]) == ()
+
+
+def test_states_count_up_to_the_end_of_the_recording() -> None:
+    states = (State(0, 60, "relaxed"), State(60, 600, "stressed"), State(600, 700, "later"))
+    rows = compare_states(line((10, 11, 6), (70, 71, 6)), states)
+    assert {r.states for r in rows} == {("relaxed", "stressed")}
+    assert {r.minutes for r in rows} == {(1.0, 1.0)}
+    assert rows[0].ratio == 1.0

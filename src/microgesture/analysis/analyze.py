@@ -199,7 +199,11 @@ def analyze(
                 posteriors=posteriors,
                 quality=quality,
                 evidence=tuple(evidence(timeline, q.person, q.minutes, states) for q in quality),
-                warnings=tuple(dict.fromkeys([*poses.notes, *(w for q in quality for w in q.warnings), *unusual])),
+                warnings=tuple(
+                    dict.fromkeys(
+                        [*poses.notes, *(w for q in quality for w in q.warnings), *unusual, *_beyond(states, duration)]
+                    )
+                ),
                 settings={
                     "model": str(model),
                     "model_digest": header["model"],
@@ -276,6 +280,15 @@ def _summed_up(told: list[list[tuple[str, ...]]]) -> list[str]:
                 words = next(m for ms in pieces for m in ms if re.sub(r"\d+(\.\d+)?", "#", m) == kind)
                 found.append(f"person {person + 1}: {words} (in {times / len(pieces):.0%} of the recording)")
     return found
+
+
+def _beyond(states: Sequence[State], duration: float) -> list[str]:
+    """What to say of states that do not fit; a second is forgiven, for rounding."""
+    return [
+        f"state '{s.name}' ends at {s.end:g} s, the recording at {duration:.1f} s; only what lies inside counts"
+        for s in states
+        if s.end > duration + 1
+    ]
 
 
 def _rounded(segments: Sequence[Segment], duration: float) -> Iterator[Segment]:

@@ -9,7 +9,7 @@ one state is binomial; Przyborowski & Wilenski, 1940) and corrected for the numb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -217,8 +217,10 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
 def compare_states(timeline: Timeline, states: Sequence[State]) -> tuple[Comparison, ...]:
     """Rates of each class in each pair of states; an event belongs to the state it begins in.
 
-    Classes that occur in neither state are left out, and do not count in the correction.
+    Classes that occur in neither state are left out, and do not count in the correction. States count up to the end
+    of the recording; one that begins later is left out.
     """
+    states = [replace(s, end=min(s.end, timeline.duration)) for s in states if s.start < timeline.duration]
     names = list(dict.fromkeys(s.name for s in states))
     taxonomy = timeline.taxonomy
     found: list[Comparison] = []
