@@ -14,6 +14,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -72,15 +73,14 @@ def read_openpose_xlsx(path: PathLike, *, fps: float, size: tuple[int, int] = (1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # openpyxl warns of styles it does not know
         try:
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            for number, row in enumerate(book.worksheets[0].iter_rows(max_col=420, values_only=True), 1):
-                width = len(row)
-                while width and row[width - 1] is None:
-                    width -= 1
-                if not width:
-                    raise FormatError(path, "the row is empty", place=f"line {number}", remedy="remove empty rows")
-                cells.append((f"line {number}", row[:width]))
-            book.close()
+            with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+                for number, row in enumerate(book.worksheets[0].iter_rows(max_col=420, values_only=True), 1):
+                    width = len(row)
+                    while width and row[width - 1] is None:
+                        width -= 1
+                    if not width:
+                        raise FormatError(path, "the row is empty", place=f"line {number}", remedy="remove empty rows")
+                    cells.append((f"line {number}", row[:width]))
         except FormatError:
             raise
         except Exception as error:  # openpyxl hands on what its parts raise on bad XML

@@ -62,9 +62,9 @@ class MediaPipeDetector:
             )
             self._faces = stack.enter_context(parts.face_mesh.FaceMesh(max_num_faces=self.persons))
             self._worker = stack.enter_context(ThreadPoolExecutor(1, "hands"))
+            self._met = False
+            self.restart([None] * self.persons)
             self._stack = stack.pop_all()
-        self._met = False
-        self.restart([None] * self.persons)
         return self
 
     def __exit__(
