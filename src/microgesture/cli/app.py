@@ -94,7 +94,7 @@ def _exit_code_of(error: OSError) -> int:
 app = typer.Typer(
     name="microgesture",
     cls=_Commands,
-    help="Finds, names and interprets micro-gestures in video and pose recordings.",
+    help="Finds, names and counts micro-gestures in video and pose recordings.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,

@@ -20,7 +20,7 @@ class Skeleton:
         bones: pairs (parent, child) of joint indices; they form a connected graph.
         root: index of the joint the tree hangs from (neck or chest).
         stand_ins: joints of another layout may be absent here under their own name but defined by others:
-            `{"neck": ("r_shoulder", "l_shoulder")}` means their midpoint. Used by `projection`.
+            `(("neck", ("r_shoulder", "l_shoulder")),)` means their midpoint. Used by `projection`.
 
     Example:
         >>> two = Skeleton("two", ("neck", "r_wrist", "l_wrist"), ((0, 1), (0, 2)), root=0)

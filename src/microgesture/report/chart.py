@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 BINS = 1200
 """Columns of the heat strips; longer recordings show the maximum of each column."""
 LANE = 44
+"""Pixels per class."""
 ORIGIN = 946_684_800_000
 """Second 0 on the time axis, ms (2000-01-01): a date axis takes numbers below 10,000 for years."""
-"""Pixels per class."""
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif'
 
 

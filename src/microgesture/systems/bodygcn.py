@@ -5,7 +5,7 @@ Input      xy (B, 1, T, V, 2) and score (B, 1, T, V) of the canonical layout, bo
 Output     logits (B, K), one per motion, each for itself: several motions may go on at once
 Losses     several (binary cross-entropy over all motions), main (cross-entropy of the main motion against those
            that are not known to be shown beside it)
-Fidelity   described: this file is the description
+Fidelity   original: this file is the description
 """
 
 from __future__ import annotations
