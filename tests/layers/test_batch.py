@@ -33,6 +33,15 @@ def test_values_that_are_not_finite_name_the_clip(value: float) -> None:
         clips.features(3)
 
 
+@pytest.mark.parametrize(
+    ("persons", "frames", "words"), [(0, 5, "0 persons, 5 frames and 3 joints"), (2, 0, "2 persons, 0 frames")]
+)
+def test_clips_of_nobody_are_refused(persons: int, frames: int, words: str) -> None:
+    batch = PoseBatch(torch.zeros(4, persons, frames, 3, 2), torch.zeros(4, persons, frames, 3))
+    with pytest.raises(FormatError, match=rf"<batch>: clips of {words}.* hold nothing\. Leave such clips out"):
+        batch.features(3)
+
+
 def test_to_moves_what_is_there() -> None:
     moved = batch(label=torch.arange(3)).to("meta")
     assert moved.xy.device.type == moved.label.device.type == "meta"

@@ -83,7 +83,9 @@ def body_normalise(xy: ArrayLike, score: ArrayLike, skeleton: Skeleton) -> Norma
         return _median(distance[..., None], place[a][1] & place[b][1])[..., 0]
 
     # (..., T*V, C): what is left when the body's own joints are not seen
-    cloud, cloud_seen = points.reshape(*points.shape[:-3], -1, points.shape[-1]), seen.reshape(*seen.shape[:-2], -1)
+    spots = seen.shape[-2] * seen.shape[-1]  # not -1: that cannot be inferred where there are no clips
+    cloud = points.reshape(*points.shape[:-3], spots, points.shape[-1])
+    cloud_seen = seen.reshape(*seen.shape[:-2], spots)
     neck, neck_seen = place["neck"]
     origin, necked = _median(neck, neck_seen), neck_seen.any(-1)
     if not necked.all():

@@ -42,7 +42,7 @@ class PoseBatch:
 
         Raises:
             UsageError: `channels` is neither C nor C + 1.
-            FormatError: a value is not finite.
+            FormatError: a value is not finite, or there is no person or no frame.
         """
         coordinates = self.xy.shape[-1]
         if channels not in (coordinates, coordinates + 1):
@@ -50,8 +50,13 @@ class PoseBatch:
                 f"the system reads {channels} channels per joint, the batch has {coordinates} coordinates and a score"
             )
         x = self.xy if channels == coordinates else torch.cat((self.xy, self.score.unsqueeze(-1)), -1)
-        # an exported graph cannot branch on values
-        if not torch.compiler.is_compiling() and not torch.isfinite(x).all():
+        if torch.compiler.is_compiling():
+            return x  # an exported graph cannot branch on sizes and values
+        if 0 in x.shape[1:]:
+            persons, frames, joints = x.shape[1:4]
+            problem = f"clips of {persons} persons, {frames} frames and {joints} joints hold nothing"
+            raise FormatError("<batch>", problem, remedy="leave such clips out")
+        if not torch.isfinite(x).all():
             clip = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
             raise FormatError(
                 "<batch>",

@@ -185,11 +185,12 @@ def empty_person(case: Case) -> None:
 
 
 def missing_joints(case: Case) -> None:
-    """Joints that are missing, for a while or throughout, and a person who comes late, give finite numbers."""
+    """Joints that are missing or change sides for a while, and a person who comes late, give finite numbers."""
     batch = case.clips()
     batch.score[0, :, :, ::2] = 0
     batch.score[1, :, : case.frames[0] // 2] = 0
     batch.score[2, :, 1::3, 1] = 0
+    batch.xy[3, :, ::2] = batch.xy[3, :, ::2][..., list(case.skeleton.flip), :]
     batch.xy[batch.score == 0] = 0
     _sound_in_training(case, batch)
 
@@ -208,14 +209,26 @@ def standing_still(case: Case) -> None:
 
 def not_finite(case: Case) -> None:
     """NaN and infinity are refused with an error of this package."""
-    for value in (math.nan, math.inf):
-        batch = case.clips(2)
-        batch.xy[1, 0, 3, 2, 0] = value
+    for value in (math.nan, math.inf, -math.inf):
+        for name in ("xy", "score"):
+            batch = case.clips(2)
+            getattr(batch, name)[1, 0, 3, 2] = value
+            try:
+                case.logits(case.build(), batch)
+            except MicrogestureError:
+                continue
+            raise AssertionError(f"{name} of {value} is accepted")
+
+
+def nobody(case: Case) -> None:
+    """A batch without persons or without frames gets finite logits or an error of this package."""
+    batch = case.clips(2)
+    for kept in (batch.xy[:, :0], batch.xy[:, :, :0]):
         try:
-            case.logits(case.build(), batch)
+            out = case.logits(case.build(), replace(batch, xy=kept, score=kept[..., 0]))
         except MicrogestureError:
             continue
-        raise AssertionError(f"coordinates of {value} are accepted")
+        _sound(case, out, 2)
 
 
 def mirrored(case: Case) -> None:
@@ -309,6 +322,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
         nothing_seen,
         standing_still,
         not_finite,
+        nobody,
         mirrored,
         losses,
         gradients,
