@@ -179,17 +179,15 @@ def test_schedule_and_groups() -> None:
 
 
 def test_a_model_of_motions_is_measured_on_classes(tmp_path: Path) -> None:
-    data = ["data.class_path=microgesture.datasets.simulated.Simulated", "data.epoch_clips=8", "data.test_clips=17"]
-    small = ["data.length=12", "loading.batch=4", "training.epochs=1", "training.validate_every=0"]
+    module = "data.class_path=microgesture.datasets.simulated"
+    small = ["data.epoch_clips=8", "data.test_clips=17", "loading.batch=4", "training.epochs=1"]
+    motions = [f"{module}.SimulatedMotions", "data.lengths=[12]", *small]
+    classes = [f"{module}.Simulated", "data.length=12", "data.taxonomy=smg", *small]
+    tiny = "system.init_args={joint_width: 4, widths: [4], strides: [1]}"
     path = recipe(tmp_path, QUICK)
-    folder = train(
-        path,
-        [*data, *small, "data.taxonomy=motions", "system.class_path=microgesture.systems.bodygcn.BodyGCN",
-         "system.init_args={joint_width: 4, widths: [4], strides: [1]}"],
-        tmp_path / "run",
-    )  # fmt: skip
-    record = measure(path, [*data, *small, "data.taxonomy=smg"], weights=folder, out=tmp_path / "record")
+    folder = train(path, [*motions, "system.class_path=microgesture.systems.bodygcn.BodyGCN", tiny], tmp_path / "run")
+    record = measure(path, classes, weights=folder, out=tmp_path / "record")
     assert record["taxonomy"] == "smg"
     assert record["metrics"]["clips"] == 17
     with pytest.raises(FormatError, match="was trained for the labels"):
-        measure(recipe(tmp_path), weights=train(path, [*data, *small, "data.taxonomy=smg"], tmp_path / "smg"))
+        measure(recipe(tmp_path), weights=train(path, classes, tmp_path / "smg"))
