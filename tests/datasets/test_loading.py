@@ -9,7 +9,7 @@ from microgesture.core.errors import FormatError, UsageError
 from microgesture.datasets.augment import Noise
 from microgesture.datasets.clips import ClipDataset, Clips, EndlessDataset
 from microgesture.datasets.loading import Loading, test_loader, train_loader
-from microgesture.datasets.simulated import Simulated
+from microgesture.datasets.simulated import Simulated, SimulatedMotions
 from microgesture.layers.batch import PoseBatch
 
 test_loader.__test__ = False  # type: ignore[attr-defined]
@@ -121,8 +121,9 @@ def test_missing_joints_may_hold_anything() -> None:
 
 
 def test_motions_carry_soft_targets() -> None:
-    data = Simulated("motions", length=8, epoch_clips=40, test_clips=40, idle=0.5)
-    batch = next(iter(train_loader(data, Loading(frames=8, batch=40), 0)))
+    data = SimulatedMotions([8, 12], epoch_clips=40, test_clips=40, idle=0.5)
+    batch = next(iter(train_loader(data, Loading(batch=40), 0)))
+    assert batch.xy.shape[2] in (8, 12)
     assert batch.soft is not None
     assert batch.label is not None
     assert batch.soft.shape == (40, len(data.taxonomy))
@@ -131,5 +132,10 @@ def test_motions_carry_soft_targets() -> None:
     assert 5 < int(shows.sum()) < 35
     assert (batch.soft[shows, batch.label[shows]] == 1).all()
     assert (data.clips("test").label >= 0).all()
-    with pytest.raises(UsageError, match="needs the taxonomy 'motions'"):
-        Simulated("smg", idle=0.1)
+    assert data.clips("test")[0][0].shape[1] == 12
+    with pytest.raises(UsageError, match=r"idle is 1\.0; it must lie in 0\.\.1"):
+        SimulatedMotions(idle=1.0)
+    with pytest.raises(UsageError, match=r"lengths are \[\]; each must be at least 1"):
+        SimulatedMotions([])
+    with pytest.raises(UsageError, match=r"loading\.augment and \.streams do nothing here"):
+        train_loader(data, Loading(streams=["bone"]), 0)

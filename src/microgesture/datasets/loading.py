@@ -62,6 +62,8 @@ class Loading:
 def train_loader(dataset: ClipDataset, loading: Loading, seed: int) -> DataLoader[PoseBatch]:
     """Batches of one epoch after the other; the trainer calls `sampler.set_epoch`."""
     if isinstance(dataset, (EndlessDataset, EndlessBatches)):
+        if isinstance(dataset, EndlessBatches) and (loading.augment or tuple(loading.streams) != ("joint",)):
+            raise UsageError(f"'{dataset.key}' makes whole batches: loading.augment and .streams do nothing here")
         batches = -(-dataset.epoch_clips // loading.batch)
         fresh = _Fresh(dataset, loading, seed, batches)
         sampler = EpochSampler(batches, None, "instance", seed)

@@ -2,27 +2,25 @@
 
 Clips come from `microgesture.simulation`; every class is equally frequent. Training, validation and test people are
 disjoint there. What is drawn depends on seeds alone, so every machine measures on the same test clips.
-
-The label space `motions` is the simulator's own: the programs behind the classes of all three data sets. Its clips
-carry soft targets, since several motions go on at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from microgesture.core.errors import UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomies import taxonomy as find_taxonomy
 from microgesture.core.taxonomy import Taxonomy
-from microgesture.datasets.clips import Clips
-
-if TYPE_CHECKING:
-    from microgesture.layers.batch import PoseBatch
+from microgesture.datasets.clips import Clips, Floats, Ids
+from microgesture.layers.batch import PoseBatch
+from microgesture.simulation.clips import Clips as Made
+from microgesture.simulation.clips import any_setting, simulate_clips, simulate_motions
+from microgesture.simulation.programs import TAXONOMY_KEYS, class_table, motion_taxonomy
 
 _SEEDS = {"val": 1, "test": 2}
 
@@ -31,8 +29,7 @@ class Simulated:
     """Clips of the classes of one taxonomy, made on the spot.
 
     Args:
-        taxonomy: `"imigue"`, `"smg"`, `"ma52"` or `"motions"`.
-        idle: share of training clips of `"motions"` that show none: talk, posture, noise.
+        taxonomy: `"imigue"`, `"smg"` or `"ma52"`.
         length: frames per clip, at `fps` frames per second.
         epoch_clips: clips called one epoch.
         test_clips: clips in each of the splits val and test.
@@ -47,24 +44,22 @@ class Simulated:
     persons = 1
     coordinates = 2
     splits: tuple[str, ...] = ("train", "val", "test")
+    taxonomy: Taxonomy
 
     def __init__(
-        self,
-        taxonomy: str,
-        length: int = 48,
-        fps: float = 15.0,
-        epoch_clips: int = 8192,
-        test_clips: int = 2048,
-        idle: float = 0.0,
+        self, taxonomy: str, length: int = 48, fps: float = 15.0, epoch_clips: int = 8192, test_clips: int = 2048
     ) -> None:
+        if taxonomy not in TAXONOMY_KEYS:
+            raise UsageError(f"the simulator knows no '{taxonomy}'; choose {', '.join(TAXONOMY_KEYS)}")
+        self.taxonomy = find_taxonomy(taxonomy)
+        self._set(length, fps, epoch_clips, test_clips)
+
+    def _set(self, length: int, fps: float, epoch_clips: int, test_clips: int) -> None:
         for name, value in (("length", length), ("epoch_clips", epoch_clips), ("test_clips", test_clips)):
             if value < 1:
                 raise UsageError(f"{name} is {value}; it must be at least 1")
         if not fps > 0:
             raise UsageError(f"fps is {fps}; it must be positive")
-        if not 0 <= idle < 1 or (idle and taxonomy != "motions"):
-            raise UsageError(f"idle is {idle}; it must lie in 0..1 and needs the taxonomy 'motions'")
-        self.taxonomy, self.idle = _taxonomy(taxonomy), idle
         self.length, self.fps, self.epoch_clips, self.test_clips = length, fps, epoch_clips, test_clips
 
     def clips(self, split: str) -> Clips:
@@ -73,27 +68,19 @@ class Simulated:
             raise UsageError(f"the simulator has no split '{split}'; choose {', '.join(self.splits)}")
         if split == "train":
             return self.fresh(self.epoch_clips, (0,))
-        return self._simulate(self.test_clips, _SEEDS[split], split, 0.0)
+        return self._simulate(self.test_clips, _SEEDS[split], split, self.length)
 
     def fresh(self, count: int, seed: tuple[int, ...]) -> Clips:
         """`count` new clips of training people."""
         number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        return self._simulate(count, number, "train", self.idle)
+        return self._simulate(count, number, "train", self.length)
 
-    def _simulate(self, count: int, seed: int, split: str, idle: float, length: int | None = None) -> Clips:
-        from microgesture.simulation.clips import any_setting, simulate_clips, simulate_motions
+    def _simulate(self, count: int, seed: int, split: str, length: int) -> Clips:
+        made = simulate_clips(self.taxonomy.key, count, seed, frames=length, fps=self.fps, split=split)
+        return self._clips(made, made.label, f"{split}, seed {seed}")
 
-        key, soft, length = self.taxonomy.key, None, length or self.length
-        if key == "motions":
-            draw = np.random.default_rng([seed, len(self.taxonomy)])
-            label = draw.permutation(np.arange(count) % len(self.taxonomy))
-            label[draw.random(count) < idle] = -1
-            places = [any_setting(draw, int(motion)) for motion in label]
-            made = simulate_motions(draw, label, places, frames=length, fps=self.fps, split=split)
-            soft = np.where(made.sure > 0, made.shown, np.float32(-1))
-        else:
-            made = simulate_clips(key, count, seed, frames=length, fps=self.fps, split=split)
-            label = made.label
+    def _clips(self, made: Made, label: Ids, which: str, soft: Floats | None = None) -> Clips:
+        count, length = made.xy.shape[:2]
         return Clips(
             made.xy.reshape(-1, 1, *made.xy.shape[2:]),
             made.score.reshape(-1, 1, made.score.shape[2]),
@@ -102,7 +89,7 @@ class Simulated:
             made.subject,
             self.skeleton,
             self.taxonomy,
-            f"simulated {key}, {split}, seed {seed}",
+            f"simulated {self.taxonomy.key}, {which}",
             soft,
         )
 
@@ -110,9 +97,13 @@ class Simulated:
 class SimulatedMotions(Simulated):
     """Clips of motions in any setting, each batch of another length: what the shipped model trains on.
 
+    The label space `motions` is the simulator's own: the programs behind the classes of all three data sets. Targets
+    are soft, since several motions go on at once.
+
     Args:
         lengths: frames per clip to draw from; validation and test clips have the longest.
-        epoch_clips, test_clips, idle: see `Simulated`.
+        fps, epoch_clips, test_clips: see `Simulated`.
+        idle: share of training clips that show no motion: talk, posture, noise.
     """
 
     key = "simulated_motions"
@@ -125,14 +116,16 @@ class SimulatedMotions(Simulated):
         test_clips: int = 1024,
         idle: float = 0.1,
     ) -> None:
-        super().__init__("motions", max(lengths), fps, epoch_clips, test_clips, idle)
-        self.lengths = tuple(lengths)
+        if not lengths or min(lengths) < 1:
+            raise UsageError(f"lengths are {list(lengths)}; each must be at least 1")
+        if not 0 <= idle < 1:
+            raise UsageError(f"idle is {idle}; it must lie in 0..1")
+        self._set(max(lengths), fps, epoch_clips, test_clips)
+        self.taxonomy, self.lengths, self.idle = motion_taxonomy(), tuple(lengths), idle
 
     @property
     def serves(self) -> dict[str, list[list[str]]]:
         """For each taxonomy and class the names of the motions that show it; saved with the model."""
-        from microgesture.simulation.programs import TAXONOMY_KEYS, class_table
-
         names = self.taxonomy.names
         return {
             key: [[names[i] for i in np.flatnonzero(column)] for column in class_table(key).T] for key in TAXONOMY_KEYS
@@ -140,13 +133,9 @@ class SimulatedMotions(Simulated):
 
     def fresh_batch(self, count: int, seed: tuple[int, ...]) -> PoseBatch:
         """`count` new clips of one length, normalised together."""
-        import torch
-
-        from microgesture.layers.batch import PoseBatch
-
         draw = np.random.default_rng(seed)
         length = int(draw.choice(self.lengths))
-        clips = self._simulate(count, int(draw.integers(1 << 32)), "train", self.idle, length)
+        clips = self._simulate(count, int(draw.integers(1 << 32)), "train", length)
         assert clips.soft is not None
         xy = clips.xy.reshape(count, length, -1, 2)
         score = clips.score.reshape(count, length, -1)
@@ -157,10 +146,10 @@ class SimulatedMotions(Simulated):
             soft=torch.from_numpy(clips.soft),
         )
 
-
-def _taxonomy(key: str) -> Taxonomy:
-    if key != "motions":
-        return find_taxonomy(key)
-    from microgesture.simulation.programs import motion_taxonomy
-
-    return motion_taxonomy()
+    def _simulate(self, count: int, seed: int, split: str, length: int) -> Clips:
+        draw = np.random.default_rng([seed, len(self.taxonomy)])
+        label = draw.permutation(np.arange(count) % len(self.taxonomy))
+        label[draw.random(count) < (self.idle if split == "train" else 0.0)] = -1
+        places = [any_setting(draw, int(motion)) for motion in label]
+        made = simulate_motions(draw, label, places, frames=length, fps=self.fps, split=split)
+        return self._clips(made, label, f"{split}, seed {seed}", np.where(made.sure > 0, made.shown, np.float32(-1)))
