@@ -32,6 +32,12 @@ class TemporalConv(nn.Module):
         return y
 
 
+def shortcut(channels: int, width: int, stride: int = 1) -> nn.Module:
+    """What a residual sum adds: the input itself where its shape fits, else a 1x1 convolution of it."""
+    same = channels == width and stride == 1
+    return nn.Identity() if same else TemporalConv(channels, width, kernel=1, stride=stride)
+
+
 class BranchedConv(nn.Module):
     """Dilated convolutions, a max-pool and a plain path side by side: temporal unit of ST-GCN++ (Duan et al., 2022).
 

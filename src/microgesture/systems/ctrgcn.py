@@ -23,7 +23,8 @@ from microgesture.layers.graph import spatial
 from microgesture.layers.losses import class_loss
 from microgesture.layers.norm import PersonJointNorm
 from microgesture.layers.official import Keys
-from microgesture.layers.temporal import PooledBranches, TemporalConv
+from microgesture.layers.temporal import PooledBranches, shortcut
+from microgesture.layers.trunk import GROWTH, STRIDES, Trunk
 
 
 class Topology(nn.Module):
@@ -53,7 +54,7 @@ class GraphConv(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(1))
         self.subsets = nn.ModuleList(Topology(channels, width) for _ in adjacency)
         self.bn = nn.BatchNorm2d(width)
-        self.shortcut = nn.Identity() if channels == width else TemporalConv(channels, width, kernel=1)
+        self.shortcut = shortcut(channels, width)
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, t, v = x.shape
@@ -82,61 +83,19 @@ class Block(nn.Module):
         super().__init__()
         self.space = GraphConv(channels, width, adjacency)
         self.time = PooledBranches(width, width, stride)
-        self.residual: nn.Module | None = None
-        if residual:
-            same = channels == width and stride == 1
-            self.residual = nn.Identity() if same else TemporalConv(channels, width, kernel=1, stride=stride)
+        self.residual = shortcut(channels, width, stride) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.time(self.space(x)), inplace=True)
         return y if self.residual is None else F.relu(y + self.residual(x), inplace=True)
 
 
-class Trunk(nn.Module):
-    """Joints to features: (B, M, T, V, C) to (B, M, D, T', V), D = `width * growth[-1]`, T' = T / product of strides.
-
-    Args:
-        skeleton: gives V and the bones.
-        persons: M; the batch norm of the input has statistics for each of them.
-        channels: C.
-        width: channels of the first block.
-        growth: width of each block in multiples of `width`; its length is the number of blocks.
-        strides: temporal stride of each block.
-    """
-
-    def __init__(
-        self,
-        skeleton: Skeleton,
-        persons: int,
-        channels: int = 3,
-        width: int = 64,
-        growth: Sequence[int] = (1, 1, 1, 1, 2, 2, 2, 4, 4, 4),
-        strides: Sequence[int] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
-    ) -> None:
-        super().__init__()
-        adjacency = torch.from_numpy(spatial(skeleton)).float()
-        widths = [channels, *(width * g for g in growth)]
-        self.width = widths[-1]
-        self.norm = PersonJointNorm(persons, len(skeleton), channels)
-        self.blocks = nn.Sequential(
-            *(
-                Block(c, d, s, adjacency, residual=i > 0)
-                for i, (c, d, s) in enumerate(zip(widths[:-1], widths[1:], strides, strict=True))
-            )
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, m = x.shape[:2]
-        x = self.norm(x).flatten(0, 1).permute(0, 3, 1, 2)  # (B*M, C, T, V), channels-last
-        x = self.blocks(x)  # (B*M, D, T', V)
-        return x.view(b, m, *x.shape[1:])
-
-
 class CTRGCN(nn.Module):
     """CTR-GCN recogniser.
 
     Args:
-        skeleton, taxonomy, frames, persons: facts of the data; any length is accepted, `persons` is fixed.
+        skeleton, taxonomy, frames, persons: facts of the data; any length is accepted, `persons` is fixed:
+            the batch norm of the input has statistics for each of them.
         in_channels: C + 1 to read coordinates and score, C to read coordinates alone.
         width, growth, strides: see `Trunk`; the defaults are the published network.
 
@@ -155,12 +114,19 @@ class CTRGCN(nn.Module):
         *,
         in_channels: int = 3,
         width: int = 64,
-        growth: Sequence[int] = (1, 1, 1, 1, 2, 2, 2, 4, 4, 4),
-        strides: Sequence[int] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+        growth: Sequence[int] = GROWTH,
+        strides: Sequence[int] = STRIDES,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.trunk = Trunk(skeleton, persons, in_channels, width, growth, strides)
+        adjacency = torch.from_numpy(spatial(skeleton)).float()
+
+        def block(channels: int, width: int, stride: int, residual: bool) -> Block:
+            return Block(channels, width, stride, adjacency, residual)
+
+        self.trunk = Trunk(
+            PersonJointNorm(persons, len(skeleton), in_channels), block, in_channels, width, growth, strides
+        )
         self.classifier = nn.Linear(self.trunk.width, len(taxonomy))
 
     def forward(self, batch: PoseBatch) -> Tensor:

@@ -24,7 +24,8 @@ from microgesture.layers.graph import aggregate, stgcn_spatial
 from microgesture.layers.losses import class_loss
 from microgesture.layers.norm import JointNorm
 from microgesture.layers.official import Keys
-from microgesture.layers.temporal import TemporalConv
+from microgesture.layers.temporal import TemporalConv, shortcut
+from microgesture.layers.trunk import GROWTH, STRIDES, Trunk
 
 
 class GraphConv(nn.Module):
@@ -51,54 +52,11 @@ class Block(nn.Module):
         super().__init__()
         self.space = GraphConv(channels, width, adjacency)
         self.time = TemporalConv(width, width, kernel=9, stride=stride)
-        self.residual: nn.Module | None = None
-        if residual:
-            same = channels == width and stride == 1
-            self.residual = nn.Identity() if same else TemporalConv(channels, width, kernel=1, stride=stride)
+        self.residual = shortcut(channels, width, stride) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.time(self.space(x))
         return F.relu(y if self.residual is None else y.add_(self.residual(x)), inplace=True)
-
-
-class Trunk(nn.Module):
-    """Joints to features: (B, M, T, V, C) to (B, M, D, T', V), D = `width * growth[-1]`, T' = T / product of strides.
-
-    Args:
-        skeleton: gives V, the bones and the root.
-        channels: C.
-        width: channels of the first block.
-        growth: width of each block in multiples of `width`; its length is the number of blocks.
-        strides: temporal stride of each block.
-        compat: see `stgcn_spatial`.
-    """
-
-    def __init__(
-        self,
-        skeleton: Skeleton,
-        channels: int = 3,
-        width: int = 64,
-        growth: Sequence[int] = (1, 1, 1, 1, 2, 2, 2, 4, 4, 4),
-        strides: Sequence[int] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
-        compat: str | None = None,
-    ) -> None:
-        super().__init__()
-        adjacency = torch.from_numpy(stgcn_spatial(skeleton, compat=compat)).float()
-        widths = [channels, *(width * g for g in growth)]
-        self.width = widths[-1]
-        self.norm = JointNorm(len(skeleton), channels)
-        self.blocks = nn.Sequential(
-            *(
-                Block(c, d, s, adjacency, residual=i > 0)
-                for i, (c, d, s) in enumerate(zip(widths[:-1], widths[1:], strides, strict=True))
-            )
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, m = x.shape[:2]
-        x = self.norm(x).flatten(0, 1).permute(0, 3, 1, 2)  # (B*M, C, T, V), channels-last
-        x = self.blocks(x)  # (B*M, D, T', V)
-        return x.view(b, m, *x.shape[1:])
 
 
 class STGCN(nn.Module):
@@ -107,7 +65,8 @@ class STGCN(nn.Module):
     Args:
         skeleton, taxonomy, frames, persons: facts of the data; any length and number of persons is accepted.
         in_channels: C + 1 to read coordinates and score, C to read coordinates alone.
-        width, growth, strides, compat: see `Trunk`; the defaults are the published network.
+        width, growth, strides: see `Trunk`; the defaults are the published network.
+        compat: see `stgcn_spatial`.
 
     Example:
         >>> from microgesture.core.layouts import SKELETONS
@@ -124,13 +83,18 @@ class STGCN(nn.Module):
         *,
         in_channels: int = 3,
         width: int = 64,
-        growth: Sequence[int] = (1, 1, 1, 1, 2, 2, 2, 4, 4, 4),
-        strides: Sequence[int] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+        growth: Sequence[int] = GROWTH,
+        strides: Sequence[int] = STRIDES,
         compat: str | None = None,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.trunk = Trunk(skeleton, in_channels, width, growth, strides, compat)
+        adjacency = torch.from_numpy(stgcn_spatial(skeleton, compat=compat)).float()
+
+        def block(channels: int, width: int, stride: int, residual: bool) -> Block:
+            return Block(channels, width, stride, adjacency, residual)
+
+        self.trunk = Trunk(JointNorm(len(skeleton), in_channels), block, in_channels, width, growth, strides)
         self.classifier = nn.Linear(self.trunk.width, len(taxonomy))
 
     def forward(self, batch: PoseBatch) -> Tensor:

@@ -23,7 +23,8 @@ from microgesture.layers.graph import aggregate, spatial
 from microgesture.layers.losses import class_loss
 from microgesture.layers.norm import JointNorm
 from microgesture.layers.official import Keys
-from microgesture.layers.temporal import BranchedConv, TemporalConv
+from microgesture.layers.temporal import BranchedConv, shortcut
+from microgesture.layers.trunk import GROWTH, STRIDES, Trunk
 
 
 class GraphConv(nn.Module):
@@ -34,7 +35,7 @@ class GraphConv(nn.Module):
         self.adjacency = nn.Parameter(adjacency.clone())
         self.conv = nn.Conv2d(channels, width * len(adjacency), 1)
         self.bn = nn.BatchNorm2d(width)
-        self.shortcut = nn.Identity() if channels == width else TemporalConv(channels, width, kernel=1)
+        self.shortcut = shortcut(channels, width)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn(aggregate(self.conv(x), self.adjacency))
@@ -48,52 +49,11 @@ class Block(nn.Module):
         super().__init__()
         self.space = GraphConv(channels, width, adjacency)
         self.time = BranchedConv(width, width, stride)
-        self.residual: nn.Module | None = None
-        if residual:
-            same = channels == width and stride == 1
-            self.residual = nn.Identity() if same else TemporalConv(channels, width, kernel=1, stride=stride)
+        self.residual = shortcut(channels, width, stride) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.time(self.space(x))
         return F.relu(y if self.residual is None else y.add_(self.residual(x)), inplace=True)
-
-
-class Trunk(nn.Module):
-    """Joints to features: (B, M, T, V, C) to (B, M, D, T', V), D = `width * growth[-1]`, T' = T / product of strides.
-
-    Args:
-        skeleton: gives V and the bones.
-        channels: C.
-        width: channels of the first block.
-        growth: width of each block in multiples of `width`; its length is the number of blocks.
-        strides: temporal stride of each block.
-    """
-
-    def __init__(
-        self,
-        skeleton: Skeleton,
-        channels: int = 3,
-        width: int = 64,
-        growth: Sequence[int] = (1, 1, 1, 1, 2, 2, 2, 4, 4, 4),
-        strides: Sequence[int] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
-    ) -> None:
-        super().__init__()
-        adjacency = torch.from_numpy(spatial(skeleton)).float()
-        widths = [channels, *(width * g for g in growth)]
-        self.width = widths[-1]
-        self.norm = JointNorm(len(skeleton), channels)
-        self.blocks = nn.Sequential(
-            *(
-                Block(c, d, s, adjacency, residual=i > 0)
-                for i, (c, d, s) in enumerate(zip(widths[:-1], widths[1:], strides, strict=True))
-            )
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, m = x.shape[:2]
-        x = self.norm(x).flatten(0, 1).permute(0, 3, 1, 2)  # (B*M, C, T, V), channels-last
-        x = self.blocks(x)  # (B*M, D, T', V)
-        return x.view(b, m, *x.shape[1:])
 
 
 class STGCNpp(nn.Module):
@@ -119,12 +79,17 @@ class STGCNpp(nn.Module):
         *,
         in_channels: int = 3,
         width: int = 64,
-        growth: Sequence[int] = (1, 1, 1, 1, 2, 2, 2, 4, 4, 4),
-        strides: Sequence[int] = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+        growth: Sequence[int] = GROWTH,
+        strides: Sequence[int] = STRIDES,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.trunk = Trunk(skeleton, in_channels, width, growth, strides)
+        adjacency = torch.from_numpy(spatial(skeleton)).float()
+
+        def block(channels: int, width: int, stride: int, residual: bool) -> Block:
+            return Block(channels, width, stride, adjacency, residual)
+
+        self.trunk = Trunk(JointNorm(len(skeleton), in_channels), block, in_channels, width, growth, strides)
         self.classifier = nn.Linear(self.trunk.width, len(taxonomy))
 
     def forward(self, batch: PoseBatch) -> Tensor:
