@@ -29,10 +29,26 @@ def name(page: Path) -> str:
     return page.name
 
 
-def test_python_examples_of_the_readme() -> None:
-    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_python_examples(page: str) -> None:
+    result = doctest.testfile(str(ROOT / page), module_relative=False)
     assert result.attempted >= 4
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_python_examples_import_exists(page: Path) -> None:
+    for line in re.findall(r"^(?:>>> )?(from microgesture[\w.]* import .*)$", page.read_text(), re.MULTILINE):
+        exec(line, {})
+
+
+def test_functions_named_beside_the_commands_exist() -> None:
+    table = (ROOT / "docs" / "api.md").read_text().split("## ", 1)[0]
+    named = [path for path in re.findall(r"`([\w.]+\.\w+)`", table) if path != "microgesture.MicrogestureError"]
+    assert len(named) >= 10
+    for path in named:
+        module, _, thing = f"microgesture.{path.removeprefix('microgesture.')}".rpartition(".")
+        assert hasattr(import_module(module), thing), path
 
 
 def test_shell_examples_with_output_of_the_readme(tmp_path: Path) -> None:
