@@ -54,9 +54,18 @@ def _clips(folder: Path, like: str, count: int, seed: int) -> None:
     from microgesture.simulation.clips import simulate_clips
 
     made = simulate_clips(like, count, seed)
-    arrays = {"xy": made.xy, "score": made.score, "label": made.label, "subject": made.subject}
-    named = {"fps": np.array(made.fps), "joints": np.array(made.skeleton.joints), "taxonomy": np.array(like)}
-    write_arrays(folder / "clips.npz", arrays | named)
+    write_arrays(
+        folder / "clips.npz",
+        {
+            "xy": made.xy,
+            "score": made.score,
+            "label": made.label,
+            "subject": made.subject,
+            "fps": np.array(made.fps),
+            "joints": np.array(made.skeleton.joints),
+            "taxonomy": np.array(like),
+        },
+    )
     say(f"{count} clips of {made.xy.shape[1]} frames at {made.fps:g} frames per second")
 
 
