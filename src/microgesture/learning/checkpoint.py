@@ -29,6 +29,8 @@ from microgesture.formats.source import read_bytes
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = 1
 _CEILING = 2 << 30  # bytes of weights
+# arguments of a system that follow from the data; a recipe may state none of them
+FACTS = ("skeleton", "taxonomy", "frames", "persons", "in_channels", "fps")
 _SHIPPED = Path(__file__).parents[1] / "weights"
 _AGAIN = "fetch or save the model again"
 
@@ -38,7 +40,7 @@ class Facts:
     """What a system must know about its data, and what is saved with it.
 
     Args:
-        taxonomies: label spaces; the first one is `taxonomy`, for systems with one.
+        taxonomies: the label space of the system, `taxonomy`; behind it those a model of motions serves besides.
         frames, fps: length and rate of a sample.
         persons: M.
         in_channels: channels per joint of the batches.
@@ -53,14 +55,13 @@ class Facts:
 
     @property
     def taxonomy(self) -> Taxonomy:
-        """The only or first label space."""
+        """The label space of the system."""
         return self.taxonomies[0]
 
     def arguments(self, cls: Callable[..., Any]) -> dict[str, Any]:
         """Those facts that the constructor of a system names."""
         known = inspect.signature(cls).parameters
-        names = ("skeleton", "taxonomy", "taxonomies", "frames", "persons", "in_channels", "fps")
-        return {name: getattr(self, name) for name in names if name in known}
+        return {name: getattr(self, name) for name in FACTS if name in known}
 
 
 @dataclass(frozen=True)

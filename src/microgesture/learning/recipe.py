@@ -30,9 +30,8 @@ from microgesture.core.errors import FormatError, MicrogestureError, UsageError
 from microgesture.datasets.clips import ClipDataset
 from microgesture.datasets.loading import Loading
 from microgesture.formats.source import read_bytes
+from microgesture.learning.checkpoint import FACTS
 
-# arguments of a system that follow from the data; a recipe may state none of them
-FACTS = ("skeleton", "taxonomy", "frames", "persons", "in_channels", "fps")
 _SECTIONS = {"system": True, "data": True, "optimizer": True, "loading": False, "training": False}
 _MAX_BYTES, _MAX_DEPTH = 1 << 20, 64
 
