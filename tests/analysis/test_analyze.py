@@ -16,6 +16,7 @@ from tests.analysis.kill_everywhere import TIMELINES, contents, run
 
 from microgesture.analysis.analyze import JOURNAL, analyze
 from microgesture.analysis.poses import TrackPoses
+from microgesture.analysis.recogniser import Calibration
 from microgesture.analysis.states import State
 from microgesture.core.errors import CannotCreate, NoInput, NotPermitted, OutputFailed, TryAgain, UsageError
 from microgesture.core.taxonomies import SMG
@@ -64,6 +65,14 @@ def test_other_settings_or_another_recording_begin_anew(tmp_path: Path) -> None:
     other = HandUp()
     run(tmp_path, recogniser=other, taxonomy=SMG, seconds=66.0)
     assert other.calls == 4
+
+
+def test_posteriors_of_another_calibration_are_not_used_again(tmp_path: Path) -> None:
+    for shift, calls in ((0.0, 4), (0.0, 0), (-1.0, 4)):
+        calibrated = HandUp()
+        calibrated.calibration = Calibration(shift=shift)  # type: ignore[attr-defined]
+        run(tmp_path, recogniser=calibrated)
+        assert calibrated.calls == calls
 
 
 def test_killed_at_every_durable_step_it_ends_with_the_same_bytes(tmp_path: Path) -> None:

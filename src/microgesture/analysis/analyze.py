@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microgesture.analysis.decode import DecodeSettings, decode
-from microgesture.analysis.inputs import check_recording, open_poses
+from microgesture.analysis.inputs import Progress, check_recording, open_poses
 from microgesture.analysis.journal import Journal
 from microgesture.analysis.poses import PIECE, Poses, piece_count
 from microgesture.analysis.quality import Quality, measure
@@ -42,9 +42,6 @@ STEP = 0.25
 JOURNAL = "posteriors.jsonl"
 MARGIN = 4.0
 """Seconds of motion around a piece that its windows may look at, at least; longer windows take half their length."""
-
-Progress = Callable[[str, float, float], None]
-"""`progress(stage, done, total)`."""
 
 
 class WindowRecogniser(Protocol):
@@ -176,6 +173,8 @@ def analyze(
             "poses": poses.settings,
             "taxonomy": labels.digest,
             "model": getattr(recogniser, "digest", "") or str(model),
+            "calibration": asdict(found) if (found := getattr(recogniser, "calibration", None)) else None,
+            "version": versions()["microgesture"],
             "step": STEP,
             "piece": PIECE,
         }

@@ -10,6 +10,7 @@ from microgesture.analysis.poses import Poses
 from microgesture.formats.source import check_file
 
 Progress = Callable[[str, float, float], None]
+"""`progress(stage, done, total)`; a total of 0 means that it is unknown."""
 
 
 def check_recording(path: Path) -> None:

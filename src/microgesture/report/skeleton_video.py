@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from microgesture.analysis.analyze import Analysis, Progress
+from microgesture.analysis.analyze import Analysis
+from microgesture.analysis.inputs import Progress
 from microgesture.analysis.poses import PIECE, piece_count
 from microgesture.core.segment import Segment
 from microgesture.core.track import PoseTrack
