@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from microgesture.cli.console import Debug, Quiet, data, say
 from microgesture.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from microgesture.core.taxonomy import Taxonomy
+from microgesture.core.taxonomy import Taxonomy
 
 LIKE = ("imigue", "smg", "ma52")
 
