@@ -181,7 +181,7 @@ def test_schedule_and_groups() -> None:
 def test_a_model_of_motions_is_measured_on_classes(tmp_path: Path) -> None:
     module = "data.class_path=microgesture.datasets.simulated"
     small = ["data.epoch_clips=8", "data.test_clips=17", "loading.batch=4", "training.epochs=1"]
-    motions = [f"{module}.SimulatedMotions", "data.lengths=[12]", *small]
+    motions = [f"{module}.SimulatedMotions", "data.lengths=[12]", "loading.augment=[]", *small]
     classes = [f"{module}.Simulated", "data.length=12", "data.taxonomy=smg", *small]
     tiny = "system.init_args={joint_width: 4, widths: [4], strides: [1]}"
     path = recipe(tmp_path, QUICK)
