@@ -52,6 +52,8 @@ def test_people_of_a_pose_file_keep_their_distance_in_time(tmp_path: Path) -> No
     write_npz(tmp_path / "two.npz", [track, replace(track, times=track.times + 2.0, person=1)])
     with pytest.raises(FormatError, match="its persons have different times"):
         analyze(tmp_path / "two.npz", tmp_path / "out", persons=2, recogniser=HandUp())
+    alone = analyze(tmp_path / "two.npz", tmp_path / "out", recogniser=HandUp())
+    assert "two.npz holds 2 people; followed: 1" in alone.warnings
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.csv", "a.mp4", "a.gif"])

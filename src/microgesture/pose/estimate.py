@@ -109,7 +109,9 @@ def estimate(
         raise UsageError(f"persons is {persons}, expected 1 to {PERSON_LIMIT}")
     tracks = read_pose_file(path, fps)
     if tracks is not None:
-        return store_tracks(tracks[:persons], path, out, resume=resume)
+        more = len(tracks) - persons
+        notes = [f"{Path(path).name} holds {len(tracks)} people; followed: {persons}"] if more > 0 else []
+        return store_tracks(tracks[:persons], path, out, resume=resume, notes=notes)
     file = check_file(path)
     finder = detector(persons)
     store = _matching(out, fingerprint(file), finder.settings) if resume else None
@@ -170,7 +172,12 @@ def read_pose_file(path: str | PathLike[str], fps: float | None = None) -> list[
 
 
 def store_tracks(
-    tracks: Sequence[PoseTrack], source: str | PathLike[str], out: str | PathLike[str], *, resume: bool = True
+    tracks: Sequence[PoseTrack],
+    source: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    resume: bool = True,
+    notes: Sequence[str] = (),
 ) -> PoseStore:
     """Keep poses that come from elsewhere as a store, projected to the canonical layout.
 
@@ -178,6 +185,7 @@ def store_tracks(
         tracks: one per person, the same frames in each.
         source: the file they were read from.
         resume: False writes them anew.
+        notes: kept with them, see `PoseStore`.
 
     Raises:
         FormatError: no frame, 3-D coordinates, or persons whose times differ.
@@ -200,7 +208,7 @@ def store_tracks(
         for number in np.unique(numbers):
             part = numbers == number
             store.append(first.times[part], xy[:, part], score[:, part])
-        store.finish()
+        store.finish(notes)
     return store
 
 
