@@ -191,3 +191,9 @@ def test_a_model_of_motions_is_measured_on_classes(tmp_path: Path) -> None:
     assert record["metrics"]["clips"] == 17
     with pytest.raises(FormatError, match="was trained for the labels"):
         measure(recipe(tmp_path), weights=train(path, classes, tmp_path / "smg"))
+
+
+def test_a_diverged_run_stops_and_says_so(tmp_path: Path) -> None:
+    path = recipe(tmp_path, GOOD.replace("lr: 0.01", "lr: 1.0e+30"))
+    with pytest.raises(UsageError, match=r"after epoch \d+: training has diverged; lower optimizer.lr"):
+        train(path, ["training.epochs=5"], tmp_path / "run")

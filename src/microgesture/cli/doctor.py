@@ -31,11 +31,11 @@ EXTRAS = {
 }
 USES = {
     "pose": "poses from video",
-    "web": "the live page",
-    "mllm": "multimodal language models",
-    "emg": "wristband recordings",
-    "export": "ONNX",
-    "ray": "archives on several machines",
+    "web": "the live page (planned)",
+    "mllm": "multimodal language models (planned)",
+    "emg": "wristband recordings (planned)",
+    "export": "ONNX (planned)",
+    "ray": "archives on several machines (planned)",
 }
 
 

@@ -96,8 +96,9 @@ class PoseTrack:
     def resampled(self, fps: float) -> PoseTrack:
         """Linear interpolation to a constant rate.
 
-        A joint between a frame where it is seen and one where it is missing stays missing: gaps are
-        neither filled nor eaten into. Frame k of the result lies at `times[0] + k / fps`.
+        A joint between a frame where it is seen and one where it is missing stays missing, and so does everything
+        inside a hole of more than half a second (or 2.5 frames) in the time stamps: gaps are neither filled nor
+        eaten into. Frame k of the result lies at `times[0] + k / fps`.
         """
         if len(self) < 2:
             return replace(self, fps=fps)
@@ -109,7 +110,8 @@ class PoseTrack:
         w = w[:, None]
         w = np.where(w < 1e-5, 0, np.where(w > 1 - 1e-5, 1, w)).astype(np.float32)
         a, b = self.score[left], self.score[right]
-        seen = ((a > 0) | (w == 1)) & ((b > 0) | (w == 0))
+        hole = (self.times[right] - self.times[left] > max(0.5, 2.5 / self.fps))[:, None]
+        seen = ((a > 0) | (w == 1)) & ((b > 0) | (w == 0)) & (~hole | (w == 0) | (w == 1))
         score = np.where(seen, (1 - w) * a + w * b, 0)
         xy = (1 - w)[..., None] * self.xy[left] + w[..., None] * self.xy[right]
         return replace(self, xy=xy.astype(np.float32), score=score.astype(np.float32), times=times, fps=fps)

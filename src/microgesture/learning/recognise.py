@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from microgesture.core.durable import replacing, write_text
-from microgesture.core.errors import FormatError, NoInput
+from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.layers.batch import PoseBatch
 from microgesture.learning.recipe import Training
 
@@ -144,6 +144,11 @@ class Journal(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         figures = {name: round(float(value), 5) for name, value in trainer.callback_metrics.items()}
+        if not math.isfinite(figures.get("loss", 0.0)):
+            raise UsageError(
+                f"the loss is {figures['loss']} after epoch {trainer.current_epoch + 1}: training has diverged; "
+                "lower optimizer.lr or set training.clip. The state of the epoch before is kept"
+            )
         seconds = round(time.perf_counter() - self.start, 2)
         line = {"epoch": trainer.current_epoch + 1, **figures, "seconds": seconds}
         log = self.folder / LOG

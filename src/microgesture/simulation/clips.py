@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,15 +74,14 @@ def simulate_clips(
         >>> clips.xy.shape, clips.label.shape
         ((4, 48, 47, 2), (4,))
     """
-    rng = np.random.default_rng([seed, find_taxonomy(taxonomy).labels.__len__()])
+    rng = np.random.default_rng([seed, len(find_taxonomy(taxonomy))])
     table = class_table(taxonomy)
     if classes is None:
         classes = rng.permutation(np.arange(count) % table.shape[1])
     which = np.array([rng.choice(np.flatnonzero(table[:, k])) for k in classes], np.int64)
     settings = [draw_setting(rng, taxonomy, int(m)) for m in which]
     clips = simulate_motions(rng, which, settings, frames=frames, fps=fps, split=split)
-    object.__setattr__(clips, "label", np.asarray(classes, np.int64))
-    return clips
+    return replace(clips, label=np.asarray(classes, np.int64))
 
 
 def draw_setting(rng: np.random.Generator, taxonomy: str, motion: int) -> str:
