@@ -200,3 +200,13 @@ def test_impossible_minutes_are_refused() -> None:
 
 def test_the_canonical_skeleton_is_the_simulators() -> None:
     assert SKELETONS["canonical"] == SKELETON
+
+
+@pytest.mark.parametrize("key", TAXONOMY_KEYS)
+def test_a_labelled_clip_shows_no_second_class_of_its_taxonomy(key: str) -> None:
+    clips = simulate_clips(key, 120, 5, frames=24)
+    shown = clips.shown @ class_table(key) > 0
+    own = np.zeros_like(shown)
+    for i, motion in enumerate(clips.motion):
+        own[i] = class_table(key)[motion] > 0
+    assert not (shown & ~own).any()

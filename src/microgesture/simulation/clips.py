@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,6 +66,8 @@ def simulate_clips(
 ) -> Clips:
     """Clips of the classes of one taxonomy, uniformly unless `classes` (N,) names them.
 
+    A clip shows one class of the taxonomy. Other movements may come with it, but none that has a class of its own.
+
     Args:
         taxonomy: "imigue", "smg" or "ma52"; decides the setting too (desk, standing, chair).
         split: which people are shown: "train", "val" or "test".
@@ -80,7 +83,10 @@ def simulate_clips(
         classes = rng.permutation(np.arange(count) % table.shape[1])
     which = np.array([rng.choice(np.flatnonzero(table[:, k])) for k in classes], np.int64)
     settings = [draw_setting(rng, taxonomy, int(m)) for m in which]
-    clips = simulate_motions(rng, which, settings, frames=frames, fps=fps, split=split)
+    # one label per clip must be the truth: no motion of another class comes before or beside
+    owned = table.any(1)
+    barred = [frozenset(np.flatnonzero(owned & (table[:, k] == 0)).tolist()) for k in classes]
+    clips = simulate_motions(rng, which, settings, frames=frames, fps=fps, split=split, barred=barred)
     return replace(clips, label=np.asarray(classes, np.int64))
 
 
@@ -110,10 +116,17 @@ def simulate_motions(
     fps: float = FPS,
     split: str = "train",
     busy: float = 1.0,
+    barred: Sequence[frozenset[int]] | None = None,
 ) -> Clips:
-    """Clips of given motions (ids, -1 = nothing but talk and posture) in given settings; labels are left at -1."""
+    """Clips of given motions (ids, -1 = nothing but talk and posture) in given settings; labels are left at -1.
+
+    Args:
+        busy: scale of the probability of other motions before and beside.
+        barred: for each clip, motions that must not be among these.
+    """
     planner = Planner(rng, frames, fps)
-    for motion, setting in zip(which, settings, strict=True):
+    for i, (motion, setting) in enumerate(zip(which, settings, strict=True)):
+        planner.barred = barred[i] if barred is not None else frozenset()
         planner.add(motions()[motion] if motion >= 0 else None, setting, busy=busy)
     low, high = SUBJECTS[split]
     subject = rng.integers(low, high, len(which))

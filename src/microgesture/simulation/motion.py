@@ -80,6 +80,7 @@ class Planner:
 
     def __init__(self, rng: np.random.Generator, frames: int, fps: float) -> None:
         self.rng, self.frames, self.fps = rng, frames, fps
+        self.barred: frozenset[int] = frozenset()  # motions that must not come before or beside the main one
         self.scripts: list[Script] = []
         self._slots: list[list[list[_Slot]]] = []  # clip, side, slot
         self._times: list[list[tuple[float, float, float, float]]] = []  # clip, side: on, reach, off, back
@@ -278,10 +279,9 @@ class Planner:
         end: float,
     ) -> list[int]:
         """Another motion of the hands than the main one, in one phase of them; returns the hands that take part."""
-        rng = self.rng
-        motion = motions()[motion_index()[str(rng.choice(choices))]]
-        way = self._way(motion)
-        if way.hand is None:
+        motion = self._companion(choices)
+        way = self._way(motion) if motion is not None else None
+        if motion is None or way is None or way.hand is None:
             return []
         scratch = [[_Slot(), _Slot(), _Slot()], [_Slot(), _Slot(), _Slot()]]
         active = [side for side in self._main_slots(way, scratch) if side in sides]
@@ -291,13 +291,20 @@ class Planner:
             script.moving.append(Moving(motion_index()[motion.name], start, end, 2, False))
         return active
 
+    def _companion(self, names: tuple[str, ...]) -> Motion | None:
+        """One of the named motions that is not barred."""
+        allowed = [i for i in (motion_index()[name] for name in names) if i not in self.barred]
+        return motions()[int(self.rng.choice(allowed))] if allowed else None
+
     @staticmethod
     def _part(dof: str) -> str:
         return dof.split("_")[0]
 
     def _layer(self, clip: int, script: Script, used: set[str]) -> None:
         """A second motion beside the main one, of parts it does not use."""
-        motion = motions()[motion_index()[str(self.rng.choice(_LAYERS))]]
+        motion = self._companion(_LAYERS)
+        if motion is None:
+            return
         way = self._way(motion)
         if way.hands != "none" or any(self._part(e.dof) in used for e in (*way.body, *way.before)):
             return
