@@ -42,6 +42,9 @@ class _Commands(TyperGroup):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             complain("interrupted; what was finished is kept")
+            # an interrupt that hits source run by exec (dataclasses, while modules load) leaves a mark with which
+            # CPython kills itself at the end instead of returning our code; running any source clears it
+            exec("")
             raise typer.Exit(130) from None
         except MicrogestureError as error:
             _explain(error, str(error))
