@@ -37,12 +37,11 @@ _SHIFTS = (
 
 @dataclass
 class Moving:
-    """Onset (hand or body starts), arrival, leaving, and end of one motion, in seconds of the clip."""
+    """When a motion is shown, in seconds of the clip."""
 
     motion: int
     start: float
     end: float
-    side: int  # 0 right, 1 left, 2 both or none
     main: bool
 
 
@@ -148,7 +147,7 @@ class Planner:
                     times[side] = (begin, on, finish - back, back)
             side = self._body(clip, way.body, onset, end, int(rng.integers(2)))
             self._body(clip, way.before, -10.0, 1e3, side)
-            script.moving.append(Moving(motion_index()[motion.name], onset, min(end, seconds), 2, True))
+            script.moving.append(Moving(motion_index()[motion.name], onset, min(end, seconds), True))
             used = {self._part(e.dof) for e in way.body}
             if rng.random() < 0.5 * busy:
                 self._layer(clip, script, used)
@@ -208,7 +207,7 @@ class Planner:
                     slot.offset = (
                         np.array(
                             [
-                                (shift[0] if side == 0 else -shift[0]) - way.apart - way.spread_wrists * 0.0,
+                                (shift[0] if side == 0 else -shift[0]) - way.apart,
                                 shift[1],
                                 shift[2],
                             ]
@@ -288,7 +287,7 @@ class Planner:
         for side in active:
             slots[side][place] = scratch[side][1]
         if active:
-            script.moving.append(Moving(motion_index()[motion.name], start, end, 2, False))
+            script.moving.append(Moving(motion_index()[motion.name], start, end, False))
         return active
 
     def _companion(self, names: tuple[str, ...]) -> Motion | None:
@@ -315,7 +314,7 @@ class Planner:
         side = self._body(clip, way.body, onset, onset + length, int(self.rng.integers(2)))
         self._body(clip, way.before, -10.0, 1e3, side)
         used |= {self._part(e.dof) for e in way.body}
-        script.moving.append(Moving(motion_index()[motion.name], onset, onset + length, 2, False))
+        script.moving.append(Moving(motion_index()[motion.name], onset, onset + length, False))
 
     def _body(self, clip: int, elements: tuple[Element, ...], onset: float, end: float, side: int) -> int:
         rng = self.rng
