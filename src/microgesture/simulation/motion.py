@@ -166,12 +166,13 @@ class Planner:
         """A rest posture that fits the setting."""
         places = ("any", setting) if setting != "stand" else ("any", "chair")
         fitting = [r for r in rests() if r.where in places]
-        weights = np.array([r.weight for r in fitting])
-        return fitting[int(self.rng.choice(len(fitting), p=weights / weights.sum()))]
+        return fitting[self._weighted([r.weight for r in fitting])]
 
     def _way(self, motion: Motion) -> Way:
-        weights = np.array([w.weight for w in motion.ways])
-        return motion.ways[int(self.rng.choice(len(weights), p=weights / weights.sum()))]
+        return motion.ways[self._weighted([w.weight for w in motion.ways])]
+
+    def _weighted(self, weights: list[float]) -> int:
+        return int(self.rng.choice(len(weights), p=np.array(weights) / sum(weights)))
 
     def _when(self, motion: Motion, seconds: float) -> tuple[float, float]:
         """Clips are cut around the motion; some start late, some end early, some are windows of a longer one."""
@@ -179,7 +180,7 @@ class Planner:
         if rng.random() < motion.holds:  # the hand is there already
             onset = -rng.uniform(0.7, 3.0)
             return onset, seconds + (rng.uniform(0.5, 2) if rng.random() < 0.6 else -rng.uniform(0, 0.4) * seconds)
-        length = float(np.exp(rng.uniform(*np.log(motion.seconds)))) + rng.uniform(0.3, 0.9)
+        length = log_uniform(rng, motion.seconds) + rng.uniform(0.3, 0.9)
         if rng.random() < 0.55:  # cut tightly
             length = min(max(length, 0.65 * seconds), seconds + 0.3)
         onset = rng.uniform(-0.25, 0.2) if rng.random() < 0.5 else rng.uniform(-0.3, max(0.1, seconds - 0.85 * length))
@@ -204,17 +205,8 @@ class Planner:
                 shift = main.offset.copy()  # one meeting point for both hands: x must not be mirrored
                 for slot, sign in ((main, 1.0), (twin, -1.0)):
                     side = first if slot is main else 1 - first
-                    slot.offset = (
-                        np.array(
-                            [
-                                (shift[0] if side == 0 else -shift[0]) - way.apart,
-                                shift[1],
-                                shift[2],
-                            ]
-                        )
-                        + rng.normal(0, 0.012, 3)
-                        + np.array([0, 0.02 * sign, 0.02 * sign])
-                    )
+                    place = np.array([(shift[0] if side == 0 else -shift[0]) - way.apart, shift[1], shift[2]])
+                    slot.offset = place + rng.normal(0, 0.012, 3) + np.array([0, 0.02 * sign, 0.02 * sign])
                 if way.spread_wrists:
                     for slot in (main, twin):
                         slot.point = tuple(np.asarray(slot.point) + np.array([way.spread_wrists * 1.5, 0, 0]))
@@ -241,7 +233,7 @@ class Planner:
             shape=shape,
             offset=rng.normal(0, 0.03, 3),
             size=size,
-            hz=float(np.exp(rng.uniform(*np.log(hand.move.hz)))),
+            hz=log_uniform(rng, hand.move.hz),
             phase=rng.uniform(0, 2 * np.pi),
             style=_STYLE[hand.move.style],
             fidget=fidget,
@@ -309,7 +301,7 @@ class Planner:
             return
         if motion.group == "Leg" and script.setting == "desk":
             return
-        length = float(np.exp(self.rng.uniform(*np.log(motion.seconds))))
+        length = log_uniform(self.rng, motion.seconds)
         onset = self.rng.uniform(-0.3 * length, max(0.1, script.seconds - 0.6 * length))
         side = self._body(clip, way.body, onset, onset + length, int(self.rng.integers(2)))
         self._body(clip, way.before, -10.0, 1e3, side)
@@ -326,7 +318,7 @@ class Planner:
                 size *= direction
             elif e.sign == "same":
                 size *= direction
-            hz = float(np.exp(rng.uniform(*np.log(e.hz))))
+            hz = log_uniform(rng, e.hz)
             stem = e.dof.removesuffix("_both").removesuffix("_one")
             if e.dof.endswith("_both"):
                 names = [f"{stem}_r", f"{stem}_l"]
@@ -382,12 +374,11 @@ class Planner:
         restless = float(np.exp(rng.normal(0, 0.5)))
         for name, spread, taken_for in _SHIFTS:
             if rng.random() < 0.45:
-                spread *= restless
-                size, onset = rng.normal(0, spread), rng.uniform(-0.5, self.frames / self.fps)
+                size, onset = rng.normal(0, spread * restless), rng.uniform(-0.5, self.frames / self.fps)
                 end = onset + rng.uniform(0.4, 2.5)
                 how = 1 if rng.random() < 0.6 else 0
                 self._elements.append((clip, DOF[name], how, size, 1.0, onset, end, 0.4, 0.4))
-                if abs(size) > 0.6 * spread / restless:
+                if abs(size) > 0.6 * spread:
                     unsure |= {motion_index()[motion] for motion in taken_for}
         return unsure
 
@@ -475,6 +466,11 @@ class Planner:
             curl=np.clip(curl, 0, 1).astype(f32),
             lift=lift.astype(f32),
         )
+
+
+def log_uniform(rng: np.random.Generator, between: tuple[float, float]) -> float:
+    """A positive number whose logarithm is evenly distributed."""
+    return float(np.exp(rng.uniform(*np.log(between))))
 
 
 def minimum_jerk(x: NDArray[np.float64]) -> NDArray[np.float64]:

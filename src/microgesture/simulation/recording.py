@@ -18,7 +18,7 @@ from microgesture.core.track import PoseTrack
 from microgesture.simulation.body import SKELETON, Array, Body
 from microgesture.simulation.camera import Camera
 from microgesture.simulation.clips import FPS, PIXELS_PER_SW, SUBJECTS, draw_setting, people
-from microgesture.simulation.motion import Planner
+from microgesture.simulation.motion import Planner, log_uniform
 from microgesture.simulation.programs import class_table, motions
 from microgesture.simulation.sensor import observe
 
@@ -96,7 +96,7 @@ def simulate_recording(
         chance = min(wanted, 0.95) * (1.15 if tense else 0.85)
         if rng.random() < chance:
             motion = motions()[int(rng.choice(np.flatnonzero(table[:, label])))]
-            length = float(np.exp(rng.uniform(*np.log(motion.seconds)))) + 0.6
+            length = log_uniform(rng, motion.seconds) + 0.6
             length = min(length, SCENE - 1.6)
             onset = rng.uniform(0.6, SCENE - 0.9 - length)
             planner.add(motion, setting, rest=(posture, following), when=(onset, onset + length), busy=0.0, leaves=True)
