@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
-from microgesture.layers.temporal import BranchedConv, PooledBranches, TemporalConv
+from microgesture.layers.temporal import BranchedConv, PooledBranches, TemporalConv, every
 
 UNITS = [TemporalConv, BranchedConv, PooledBranches]
 
@@ -47,3 +50,25 @@ def test_storage_stays_channels_last(unit: type[nn.Module]) -> None:
     """Speed depends on it: elsewhere the products would copy their input."""
     x = torch.randn(2, 16, 9, 5).contiguous(memory_format=torch.channels_last)
     assert unit(16, 16).eval()(x).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels", [3, 7, 8, 13])
+def test_strided_shortcuts_of_few_channels_keep_to_their_memory(channels: int) -> None:
+    # a strided 1x1 convolution ends the whole process here (torch 2.13 on CPU), so it is tried in another one
+    code = (
+        "import torch; from microgesture.layers.temporal import BranchedConv, PooledBranches as Pooled, shortcut\n"
+        f"for unit in (shortcut({channels}, 16, 2), BranchedConv({channels}, 12, 2), Pooled({channels}, 12, 2)):\n"
+        "    for _ in range(8):\n"
+        f"        x = torch.randn(7, {channels}, 64, 22).to(memory_format=torch.channels_last).requires_grad_()\n"
+        "        unit(x).sum().backward()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_frame_of_a_stride() -> None:
+    x = torch.arange(10.0).view(1, 1, 5, 2)
+    conv = torch.nn.Conv2d(1, 1, 1, (2, 1))
+    still = torch.nn.Conv2d(1, 1, 1)
+    still.load_state_dict(conv.state_dict())
+    assert torch.equal(conv(x), still(every(x, 2)))

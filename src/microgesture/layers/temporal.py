@@ -24,12 +24,22 @@ class TemporalConv(nn.Module):
 
     def __init__(self, channels: int, width: int, kernel: int = 9, stride: int = 1) -> None:
         super().__init__()
+        self.skip, stride = (stride, 1) if kernel == 1 else (1, stride)
         self.conv = nn.Conv2d(channels, width, (kernel, 1), (stride, 1), (kernel // 2, 0))
         self.bn = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.bn(self.conv(x))
+        y: Tensor = self.bn(self.conv(every(x, self.skip)))
         return y
+
+
+def every(x: Tensor, stride: int) -> Tensor:
+    """Every `stride`-th frame of (N, C, T, V): what a strided 1x1 convolution reads.
+
+    Taken out before an unstrided convolution, because on CPU the gradient of the strided one writes beyond its memory
+    for fewer than 16 channels (torch 2.13).
+    """
+    return x if stride == 1 else x[:, :, ::stride]
 
 
 def shortcut(channels: int, width: int, stride: int = 1) -> nn.Module:
@@ -60,7 +70,7 @@ class BranchedConv(nn.Module):
             nn.Conv2d(c, c, (3, 1), (stride, 1), (d, 0), (d, 1))
             for c, d in zip(self.parts, self.dilations, strict=False)
         )
-        self.plain = nn.Conv2d(channels, part, 1, (stride, 1))
+        self.plain = nn.Conv2d(channels, part, 1)
         self.merge_bn = nn.BatchNorm2d(width)
         self.merge = nn.Conv2d(width, width, 1)
         self.bn = nn.BatchNorm2d(width)
@@ -70,7 +80,7 @@ class BranchedConv(nn.Module):
         *to_conv, to_pool = torch.split(reduced, self.parts, 1)
         y = [conv(part) for conv, part in zip(self.dilated, to_conv, strict=True)]
         y.append(F.max_pool2d(to_pool, (3, 1), (self.stride, 1), (1, 0)))
-        y.append(self.plain(x))
+        y.append(self.plain(every(x, self.stride)))
         merged = F.relu(self.merge_bn(torch.cat(y, 1)), inplace=True)
         out: Tensor = self.bn(self.merge(merged))
         return out
@@ -99,7 +109,7 @@ class PooledBranches(nn.Module):
         self.dilated = nn.ModuleList(
             nn.Conv2d(part, part, (kernel, 1), (stride, 1), (kernel // 2 * d, 0), (d, 1)) for d in dilations
         )
-        self.plain = nn.Conv2d(channels, width - part * (branches - 1), 1, (stride, 1))
+        self.plain = nn.Conv2d(channels, width - part * (branches - 1), 1)
         self.bn = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,6 +117,6 @@ class PooledBranches(nn.Module):
         *to_conv, to_pool = torch.split(reduced, self.part, 1)
         y = [conv(part) for conv, part in zip(self.dilated, to_conv, strict=True)]
         y.append(F.max_pool2d(to_pool, (3, 1), (self.stride, 1), (1, 0)))
-        y.append(self.plain(x))
+        y.append(self.plain(every(x, self.stride)))
         out: Tensor = self.bn(torch.cat(y, 1))
         return out

@@ -22,7 +22,7 @@ from microgesture.layers.batch import PoseBatch
 from microgesture.layers.graph import aggregate, spatial
 from microgesture.layers.losses import class_loss
 from microgesture.layers.norm import JointNorm
-from microgesture.layers.temporal import TemporalConv
+from microgesture.layers.temporal import TemporalConv, every
 
 # joints that move as one; the first block sees joints, the others see parts
 PARTS: dict[str, tuple[str, ...]] = {
@@ -140,8 +140,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn(aggregate(self.conv(x), self.adjacency)))
-        # not a strided convolution: on CPU its bfloat16 gradient writes beyond its memory for 13 channels (torch 2.13)
-        return F.relu(self.time(y) + self.residual(x[:, :, :: self.stride]))
+        return F.relu(self.time(y) + self.residual(every(x, self.stride)))
 
 
 class BodyGCN(nn.Module):
