@@ -128,7 +128,7 @@ def test_two_analyses_of_one_folder_do_not_collide(tmp_path: Path) -> None:
 
     told: list[str] = []
     run(tmp_path, progress=second)
-    assert told == [f"{tmp_path}: another analysis works in this folder; wait for it, or choose another with --out"]
+    assert told == [f"{tmp_path}: another process works in this folder; wait for it, or choose another with --out"]
     assert run(tmp_path).timeline.segments  # the lock is let go of
 
 

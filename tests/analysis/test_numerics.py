@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tests.analysis.fakes import invented_track
 
-from microgesture.analysis.decode import decode
 from microgesture.analysis.poses import TrackPoses
 from microgesture.analysis.quality import measure
 from microgesture.analysis.recognise import movement
+from microgesture.core.decode import decode
 from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomies import SMG
 from microgesture.core.track import PoseTrack

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from microgesture.analysis.decode import DecodeSettings
 from microgesture.analysis.recogniser import Calibration, Recogniser
+from microgesture.core.decode import DecodeSettings
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import IMIGUE, MA52_BODY, SMG, taxonomy

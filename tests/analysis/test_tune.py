@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microgesture.analysis.decode import DecodeSettings
 from microgesture.analysis.tune import Known, score, tune
+from microgesture.core.decode import DecodeSettings
 from microgesture.core.segment import Segment, Timeline
 from microgesture.core.taxonomies import SMG
 

@@ -9,6 +9,7 @@ from microgesture.core.errors import FormatError, MicrogestureError, MissingExtr
 
 CODES = {
     "MicrogestureError": 70,
+    "CheckFailed": 1,
     "UsageError": 2,
     "FormatError": 65,
     "NoInput": 66,

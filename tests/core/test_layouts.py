@@ -26,6 +26,7 @@ COUNTS = {
     "canonical": 47,
     "imigue35": 35,
     "imigue22": 22,
+    "upper12": 12,
     "openpose18": 18,
     "openpose25": 25,
     "openpose137": 137,
@@ -182,6 +183,16 @@ def test_canonical_order() -> None:
         "r_brow l_brow r_mouth l_mouth upper_lip lower_lip chin r_jaw l_jaw forehead "
         f"{hand.replace('#', 'r')} {hand.replace('#', 'l')} r_knee r_ankle r_toe l_knee l_ankle l_toe"
     )
+
+
+def test_upper12_is_what_the_data_sets_share() -> None:
+    upper = SKELETONS["upper12"]
+    for name in ("imigue35", "imigue22", "ma52_28", "openpose18"):
+        assert all(joint in SKELETONS[name] for joint in upper.joints)
+    kinect = SKELETONS["kinect25"]
+    seen = dict(zip(upper.joints, kinect.projection(upper), strict=True))
+    assert seen["nose"] == (kinect.index("head"),)
+    assert [joint for joint, sources in seen.items() if not sources] == ["r_eye", "l_eye", "r_ear", "l_ear"]
 
 
 def test_only_mediapipe_sees_the_whole_canonical_layout() -> None:

@@ -14,6 +14,7 @@ from microgesture.core.taxonomies import (
     SMG_TEST_COUNTS,
     TAXONOMIES,
     UNIFIED,
+    UNIFIED_TAXONOMY,
     frequency_bands,
     imigue_code,
     imigue_id,
@@ -82,6 +83,7 @@ def test_sizes() -> None:
         "smg": 17,
         "ma52": 52,
         "ma52_body": 7,
+        "unified": 25,
     }
 
 
@@ -145,11 +147,12 @@ def test_class_names_are_frozen() -> None:
         "smg": "5d882d080e4f3014",
         "ma52": "2d375062edcac48f",
         "ma52_body": "84079e21393e0a42",
+        "unified": "4ab5d83e47a17133",
     }
 
 
 def test_digests_tell_label_spaces_apart() -> None:
-    assert len({labels.digest for labels in TAXONOMIES.values()}) == 4
+    assert len({labels.digest for labels in TAXONOMIES.values()}) == 5
     renamed = Taxonomy(SMG.key, SMG.title, (Label(0, "other", "Head"), *SMG.labels[1:]), SMG.groups)
     assert renamed.digest != SMG.digest
 
@@ -210,6 +213,16 @@ def test_unified_leaves_out_what_no_other_set_has_and_what_is_uncertain() -> Non
     assert to_unified("ma52")[3] == to_unified("ma52")[4] == -1
     assert UNIFIED[17].ids("ma52", loose=True) == (0, 3, 4)
     assert to_unified("ma52_body") == (-1,) * 7
+
+
+def test_the_unified_classes_are_a_label_space_of_their_own() -> None:
+    assert to_unified("unified") == tuple(range(25))
+    assert UNIFIED_TAXONOMY.names == tuple(u.name for u in UNIFIED)
+    assert UNIFIED_TAXONOMY.find("U5").name == "fold_arms"
+    assert UNIFIED_TAXONOMY.illustrative == 10
+    for key in ("imigue", "smg", "ma52"):
+        for id, unified in enumerate(to_unified(key)):
+            assert unified < 0 or BODY_LEVEL[key][id] == BODY_LEVEL["unified"][unified]
 
 
 def test_common_body_level() -> None:

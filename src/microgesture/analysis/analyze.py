@@ -23,15 +23,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from microgesture.analysis.decode import DecodeSettings, decode
 from microgesture.analysis.inputs import Progress, check_recording, open_poses
 from microgesture.analysis.journal import Journal
 from microgesture.analysis.poses import PIECE, Poses, piece_count
 from microgesture.analysis.quality import Quality, measure
 from microgesture.analysis.rates import Evidence, evidence
 from microgesture.analysis.states import State
-from microgesture.core.durable import make_folder, write_text
-from microgesture.core.errors import TryAgain, UsageError
+from microgesture.core.decode import DecodeSettings, decode
+from microgesture.core.durable import held, make_folder, write_text
+from microgesture.core.errors import UsageError
 from microgesture.core.segment import Segment, Timeline
 from microgesture.core.taxonomies import taxonomy as taxonomy_of
 from microgesture.core.taxonomy import Taxonomy
@@ -141,7 +141,7 @@ def analyze(
         recogniser: used instead of loading `model`; poses: used instead of reading `path`.
 
     Raises:
-        TryAgain: another analysis works in `out`.
+        TryAgain: another process works in `out`.
         NoInput, FormatError: the recording cannot be read.
         NotPermitted, CannotCreate, OutputFailed: the results cannot be written.
     """
@@ -153,7 +153,7 @@ def analyze(
     if poses is None:
         check_recording(source)  # before a folder is made for nothing
     folder = make_folder(out)
-    with _held(folder):
+    with held(folder):
         if not resume:
             (folder / JOURNAL).unlink(missing_ok=True)
         with clock("pose"):
@@ -319,27 +319,6 @@ def _write(result: Analysis, tell: Progress) -> None:
         tell("writing", done, len(files))
         write()
     tell("writing", len(files), len(files))
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go of it however the process ends."""
-    from filelock import FileLock, Timeout
-
-    from microgesture.core.durable import writing
-
-    lock = FileLock(folder / ".lock")
-    try:
-        with writing(folder / ".lock"):
-            lock.acquire(timeout=0)
-    except Timeout:
-        raise TryAgain(
-            f"{folder}: another analysis works in this folder; wait for it, or choose another with --out"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def versions() -> dict[str, str]:

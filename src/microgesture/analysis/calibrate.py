@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microgesture.analysis.analyze import STEP
-from microgesture.analysis.decode import DecodeSettings, decode
 from microgesture.analysis.recogniser import Calibration, Recogniser
 from microgesture.analysis.tune import Known, tune
+from microgesture.core.decode import DecodeSettings, decode
 from microgesture.core.segment import Timeline
 from microgesture.core.taxonomies import taxonomy
 from microgesture.evaluation.online import Spotting, f1_at_iou

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from microgesture.analysis.decode import DecodeSettings
+from microgesture.core.decode import DecodeSettings
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomy import Taxonomy

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microgesture.analysis.decode import DecodeSettings, decode, with_thresholds
+from microgesture.core.decode import DecodeSettings, decode, with_thresholds
 from microgesture.core.segment import Timeline
 from microgesture.evaluation.online import f1_at_iou
 

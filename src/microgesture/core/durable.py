@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from microgesture.core.errors import CannotCreate, NotPermitted, OutputFailed
+from microgesture.core.errors import CannotCreate, NotPermitted, OutputFailed, TryAgain
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
@@ -70,6 +70,29 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
             raise OutputFailed(f"{path}: writing failed ({error.strerror}); the old content is untouched") from error
         raise
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the system lets go of it however the process ends.
+
+    Raises:
+        TryAgain: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        with writing(folder / ".lock"):
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise TryAgain(
+            f"{folder}: another process works in this folder; wait for it, or choose another with --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -1,6 +1,7 @@
 """Every error a user can meet, as one tree, with the exit code the command ends with.
 
     MicrogestureError            70  our bug, if nothing below fits
+    |- CheckFailed                1  a check found what must not be, e.g. in the files of a data set
     |- UsageError                 2  the command or recipe says something impossible
     |- FormatError               65  a file or value is not what it should be
     |- NoInput                   66  the named input does not exist or cannot be opened
@@ -23,6 +24,12 @@ class MicrogestureError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what a command ends with."""
 
     exit_code = 70
+
+
+class CheckFailed(MicrogestureError):
+    """A check found what must not be; the message lists it, summarised."""
+
+    exit_code = 1
 
 
 class UsageError(MicrogestureError):

@@ -166,6 +166,12 @@ SKELETONS: dict[str, Skeleton] = {
             + " ".join(_FINGER_TIPS),
             f"{_HEAD} | {_ARMS} | {_TIP_BONES}",
         ),
+        # what iMiGUE, SMG and MA-52 have in common, for transfer between them
+        _layout(
+            "upper12",
+            "nose neck r_shoulder r_elbow r_wrist l_shoulder l_elbow l_wrist r_eye l_eye r_ear l_ear",
+            f"{_HEAD} | {_ARMS}",
+        ),
         # OpenPose's COCO model; hips hang from the shoulders as in PYSKL and the MA-52 configurations
         _layout("openpose18", _BODY18, f"{_HEAD} | {_ARMS} | *_shoulder *_hip *_knee *_ankle"),
         _layout("openpose25", _BODY25, f"{_HEAD} | {_ARMS} | {_LEGS25}"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,40 @@ class Skeleton:
         for bone in self.bones:
             if not all(0 <= j < len(self.joints) for j in bone):
                 raise ValueError(f"skeleton '{self.name}': bone {bone} names a joint outside 0..{len(self.joints) - 1}")
+
+    def to_plain(self) -> dict[str, Any]:
+        """Everything a skeleton is, as JSON holds it; `from_plain` gives it back."""
+        return {
+            "name": self.name,
+            "joints": list(self.joints),
+            "bones": [list(bone) for bone in self.bones],
+            "root": self.root,
+            "stand_ins": [[joint, list(parts)] for joint, parts in self.stand_ins],
+        }
+
+    @classmethod
+    def from_plain(cls, fields: dict[str, Any]) -> Skeleton:
+        """A skeleton from what `to_plain` made.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing or makes no sense.
+
+        Example:
+            >>> two = Skeleton("two", ("neck", "nose"), ((0, 1),))
+            >>> Skeleton.from_plain(two.to_plain()) == two
+            True
+        """
+        joints = tuple(str(joint) for joint in fields["joints"])
+        root = int(fields["root"])
+        if not 0 <= root < len(joints):
+            raise ValueError(f"root {root} is no joint of {len(joints)}")
+        return cls(
+            str(fields["name"]),
+            joints,
+            tuple((int(a), int(b)) for a, b in fields["bones"]),
+            root,
+            tuple((str(joint), tuple(str(part) for part in parts)) for joint, parts in fields["stand_ins"]),
+        )
 
     def __len__(self) -> int:
         return len(self.joints)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from microgesture.core.errors import UsageError
 from microgesture.core.taxonomy import Label, Taxonomy
@@ -238,7 +239,8 @@ class Unified:
 
     def ids(self, taxonomy: str, *, loose: bool = False) -> tuple[int, ...]:
         """Ids of a taxonomy that mean this class; with `loose` also the rough ones."""
-        exact: tuple[int, ...] = {"imigue": self.imigue, "smg": self.smg, "ma52": self.ma52}.get(taxonomy, ())
+        own = {"imigue": self.imigue, "smg": self.smg, "ma52": self.ma52, "unified": (self.id,)}
+        exact: tuple[int, ...] = own.get(taxonomy, ())
         return exact + (dict(self.loose).get(taxonomy, ()) if loose else ())
 
 
@@ -272,6 +274,23 @@ UNIFIED: tuple[Unified, ...] = (
 """Classes that at least two of the data sets share. The assignment is this project's, not a published one."""
 
 
+
+# the data sets that have a class agree about its part of the body
+_LEVEL_OF = tuple(
+    next(BODY_LEVEL[key][ids[0]] for key in ("imigue", "smg", "ma52") if (ids := u.ids(key))) for u in UNIFIED
+)
+UNIFIED_TAXONOMY = Taxonomy(
+    "unified",
+    "Unified classes of iMiGUE, SMG and MA-52",
+    tuple(Label(u.id, u.name, _LEVELS[level], code=f"U{u.id}") for u, level in zip(UNIFIED, _LEVEL_OF, strict=True)),
+    _LEVELS,
+    illustrative=10,
+)
+"""The common label space, U0-U24."""
+TAXONOMIES[UNIFIED_TAXONOMY.key] = UNIFIED_TAXONOMY
+BODY_LEVEL[UNIFIED_TAXONOMY.key] = _LEVEL_OF
+
+
 def taxonomy(key: str) -> Taxonomy:
     """The label space of that key.
 
@@ -287,6 +306,20 @@ def taxonomy(key: str) -> Taxonomy:
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(TAXONOMIES)}"
         raise UsageError(f"no taxonomy '{key}'; {hint}")
     return TAXONOMIES[key]
+
+
+def known(fields: dict[str, Any]) -> Taxonomy:
+    """The label space a saved file names: the table of this package if the digests agree, else as it was saved.
+
+    Raises:
+        KeyError, TypeError, ValueError: see `Taxonomy.from_plain`; or the file has other labels under a name of ours.
+    """
+    ours = TAXONOMIES.get(fields["key"])
+    if ours is None:
+        return Taxonomy.from_plain(fields)
+    if ours.digest != fields["digest"]:
+        raise ValueError(f"other labels under the name '{ours.key}': their digest differs")
+    return ours
 
 
 def to_unified(key: str) -> tuple[int, ...]:

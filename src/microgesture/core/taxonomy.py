@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,31 @@ class Taxonomy:
         for i, label in enumerate(self.labels):
             if label.id != i:
                 raise ValueError(f"taxonomy '{self.key}': label '{label.name}' has id {label.id} at place {i}")
+
+    def to_plain(self) -> dict[str, Any]:
+        """Key, names, groups and digest, as JSON holds them. Aliases, codes and counts stay with the class tables."""
+        return {
+            "key": self.key,
+            "title": self.title,
+            "labels": [[label.name, label.group] for label in self.labels],
+            "groups": list(self.groups),
+            "illustrative": self.illustrative,
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_plain(cls, fields: dict[str, Any]) -> Taxonomy:
+        """A label space from what `to_plain` made; see `taxonomies.known` for the tables of this package.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing or makes no sense, or the digest does not fit.
+        """
+        labels = tuple(Label(i, str(name), str(group)) for i, (name, group) in enumerate(fields["labels"]))
+        illustrative = fields["illustrative"]
+        space = cls(str(fields["key"]), str(fields["title"]), labels, tuple(fields["groups"]), illustrative)
+        if space.digest != fields["digest"]:
+            raise ValueError(f"the digest of the labels of '{space.key}' does not fit them")
+        return space
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -12,6 +12,18 @@ from microgesture.core.skeleton import Skeleton
 Array = NDArray[np.float32]
 
 
+def project(xy: Array, score: Array, skeleton: Skeleton, target: Skeleton) -> tuple[Array, Array]:
+    """Coordinates (..., V, C) and scores (..., V) in another layout; joints `skeleton` does not have get score 0."""
+    moved = np.zeros((*xy.shape[:-2], len(target), xy.shape[-1]), np.float32)
+    seen = np.zeros((*score.shape[:-1], len(target)), np.float32)
+    for joint, sources in enumerate(skeleton.projection(target)):
+        if sources:
+            parts = list(sources)
+            seen[..., joint] = score[..., parts].min(-1)  # a midpoint needs all its parts
+            moved[..., joint, :] = np.where(seen[..., joint, None] > 0, xy[..., parts, :].mean(-2), 0)
+    return moved, seen
+
+
 @dataclass(frozen=True, eq=False)
 class PoseTrack:
     """Joints of one person over time, in pixels (2-D) or metres (3-D).
@@ -78,12 +90,7 @@ class PoseTrack:
         """The same motion in another layout; joints this layout does not have get score 0."""
         if target == self.skeleton:
             return self
-        xy = np.zeros((len(self), len(target), self.xy.shape[2]), np.float32)
-        score = np.zeros((len(self), len(target)), np.float32)
-        for joint, sources in enumerate(self.skeleton.projection(target)):
-            if sources:
-                xy[:, joint] = self.xy[:, sources].mean(1)
-                score[:, joint] = self.score[:, sources].min(1)  # a midpoint needs all its parts
+        xy, score = project(self.xy, self.score, self.skeleton, target)
         return replace(self, xy=xy, score=score, skeleton=target)
 
     def mirrored(self) -> PoseTrack:

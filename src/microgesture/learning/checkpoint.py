@@ -22,8 +22,8 @@ from microgesture.core.durable import make_folder, replacing, write_text
 from microgesture.core.errors import FormatError, MicrogestureError, NoInput, UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.skeleton import Skeleton
-from microgesture.core.taxonomies import TAXONOMIES
-from microgesture.core.taxonomy import Label, Taxonomy
+from microgesture.core.taxonomies import known
+from microgesture.core.taxonomy import Taxonomy
 from microgesture.formats.source import read_bytes
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -108,7 +108,8 @@ def save_pretrained(
         "system": {"class_path": class_path, "init_args": dict(init_args)},
         "skeleton": facts.skeleton.name,
         "joints": list(facts.skeleton.joints),
-        "taxonomies": [_taxonomy_out(t) for t in facts.taxonomies],
+        **({} if facts.skeleton.name in SKELETONS else {"layout": facts.skeleton.to_plain()}),
+        "taxonomies": [t.to_plain() for t in facts.taxonomies],
         "frames": facts.frames,
         "persons": facts.persons,
         "in_channels": facts.in_channels,
@@ -217,10 +218,12 @@ def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
 
 def _facts(path: Path, config: Mapping[str, Any]) -> Facts:
     skeleton = SKELETONS.get(config["skeleton"])
-    if skeleton is None or list(skeleton.joints) != config["joints"]:
+    if skeleton is None and "layout" in config:  # joints and bones of the user's own
+        skeleton = Skeleton.from_plain(config["layout"])
+    if skeleton is None or list(skeleton.joints) != config["joints"] or skeleton.name != config["skeleton"]:
         problem = f"was trained for joints of '{config['skeleton']}' that this version does not have"
         raise FormatError(path, problem, remedy=_AGAIN)
-    taxonomies = tuple(_taxonomy_in(path, t) for t in config["taxonomies"])
+    taxonomies = tuple(known(t) for t in config["taxonomies"])
     if not taxonomies or not all(map(len, taxonomies)):
         raise FormatError(path, "names no labels", remedy=_AGAIN)
     frames, persons, channels = (int(config[name]) for name in ("frames", "persons", "in_channels"))
@@ -245,32 +248,6 @@ def _system(path: Path, config: Mapping[str, Any], given: type[nn.Module] | None
     if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
         raise FormatError(path, f"names {class_path}, which is no system", remedy=_AGAIN)
     return cls
-
-
-def _taxonomy_out(taxonomy: Taxonomy) -> dict[str, Any]:
-    return {
-        "key": taxonomy.key,
-        "title": taxonomy.title,
-        "labels": [[label.name, label.group] for label in taxonomy],
-        "groups": list(taxonomy.groups),
-        "illustrative": taxonomy.illustrative,
-        "digest": taxonomy.digest,
-    }
-
-
-def _taxonomy_in(path: Path, config: Mapping[str, Any]) -> Taxonomy:
-    ours = TAXONOMIES.get(config["key"])
-    if ours is None:
-        labels = tuple(Label(i, str(name), str(group)) for i, (name, group) in enumerate(config["labels"]))
-        ours = Taxonomy(config["key"], config["title"], labels, tuple(config["groups"]), config["illustrative"])
-    if ours.digest != config["digest"]:
-        raise FormatError(
-            path,
-            f"was trained for other labels under the name '{config['key']}': their digest differs",
-            expected=ours.digest[:12],
-            remedy="use a model trained with this version's labels",
-        )
-    return ours
 
 
 def _render(config: Mapping[str, Any]) -> str:

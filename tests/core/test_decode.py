@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from microgesture.analysis.decode import DecodeSettings, decode, smoothed
+from microgesture.core.decode import DecodeSettings, decode, smoothed
 from microgesture.core.taxonomies import SMG
 
 K = len(SMG)
