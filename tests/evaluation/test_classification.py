@@ -8,6 +8,8 @@ import pytest
 from microgesture.core.errors import UsageError
 from microgesture.evaluation.classification import (
     clopper_pearson,
+    coarse_summary,
+    emotion_summary,
     expected_calibration_error,
     ma52_f1,
     macro_f1,
@@ -17,6 +19,7 @@ from microgesture.evaluation.classification import (
     per_subject,
     shots,
     summary,
+    to_coarse,
     top_k,
     wilson,
 )
@@ -49,7 +52,12 @@ def test_ma52_f1_mean_equals_the_released_scorer() -> None:
 
 @pytest.mark.parametrize(
     "four, mean",
-    [((72.87, 78.95, 49.22, 61.33), 65.59), ((66.60, 74.04, 40.86, 52.22), 58.43)],  # published MANet and C3D rows
+    # published rows of MANet, TSM and C3D
+    [
+        ((72.87, 78.95, 49.22, 61.33), 65.59),
+        ((70.98, 77.64, 40.19, 56.75), 61.39),
+        ((66.60, 74.04, 40.86, 52.22), 58.43),
+    ],
 )
 def test_published_f1_means_are_the_mean_of_their_four(four: tuple[float, ...], mean: float) -> None:
     assert np.mean(four) == pytest.approx(mean, abs=0.01)
@@ -139,3 +147,46 @@ def test_impossible_input_is_refused(labels: list[int], predicted: list[int], wo
 def test_scores_of_the_wrong_shape_are_refused() -> None:
     with pytest.raises(UsageError, match=r"shape \(3,\), expected \(2, K\)"):
         top_k(np.zeros(3), [0, 1])
+
+
+def test_both_coarse_rules_agree_where_one_class_has_more_than_half() -> None:
+    rng = np.random.default_rng(2)
+    table, parent = rng.dirichlet(np.full(9, 0.3), 400), np.arange(9) // 3
+    sure = table.max(1) > 0.5
+    ways = {rule: to_coarse(table, parent, rule) for rule in ("map", "pooled")}  # type: ignore[arg-type]
+    assert 0 < sure.sum() < 400
+    assert (ways["map"] == ways["pooled"])[sure].all()
+    assert (ways["map"] != ways["pooled"]).any()
+    pooled = np.stack([table[:, parent == c].sum(1) for c in range(3)], 1)
+    assert (ways["pooled"] == pooled.argmax(1)).all()
+
+
+def test_coarse_summary_by_hand() -> None:
+    table = [[0.4, 0.3, 0.3], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.1, 0.2, 0.7]]
+    found = coarse_summary(table, [1, 2, 0, 2], [0, 1, 1])
+    assert (found["top1_map"], found["top1_pooled"]) == (0.75, 1.0)
+    assert found["coarse_right_fine_wrong"] == 0.25
+    assert found["majority_floor"] == 0.75
+    assert summary(table, [1, 2, 0, 2], coarse_of=[0, 1, 1])["coarse"] == found
+
+
+def test_impossible_coarse_levels_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"shape \(1, 3\), expected \(N, 2\)"):
+        to_coarse([[0.2, 0.3, 0.5]], [0, 1])
+    with pytest.raises(UsageError, match="coarse id -1 is negative"):
+        to_coarse([[0.5, 0.5]], [0, -1])
+    with pytest.raises(UsageError, match="rule 'sum' is unknown"):
+        to_coarse([[0.5, 0.5]], [0, 1], "sum")  # type: ignore[arg-type]
+
+
+def test_emotion_is_told_with_its_floor_and_interval() -> None:
+    labels = np.repeat([0, 1], 50)
+    found = emotion_summary(labels, np.where(np.arange(100) % 5 < 3, labels, 1 - labels))
+    assert (found["accuracy"], found["majority_floor"], found["recordings"]) == (0.6, 0.5, 100)
+    assert found["accuracy_exact95"] == pytest.approx([0.497, 0.697], abs=5e-4)
+    assert not found["above_floor"]
+    assert emotion_summary(labels, np.where(np.arange(100) % 5 < 4, labels, 1 - labels))["above_floor"]
+    # always the same answer: half right, and no F1 for the other state
+    constant = emotion_summary(labels, np.zeros(100, int))
+    assert constant["f1"] == {0: pytest.approx(2 / 3), 1: 0.0}
+    assert constant["macro_f1"] == pytest.approx(1 / 3)

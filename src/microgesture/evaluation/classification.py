@@ -7,7 +7,7 @@ All results are fractions in [0, 1]. Where scikit-learn has the metric, it compu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,6 +91,93 @@ def ma52_f1(
     return four | {"f1_mean": float(np.mean(list(four.values())))}
 
 
+def to_coarse(
+    probabilities: ArrayLike, coarse_of: ArrayLike, rule: Literal["map", "pooled"] = "pooled"
+) -> NDArray[np.int64]:
+    """Coarse class of every clip, from the probabilities of the fine ones.
+
+    Args:
+        probabilities: (N, K).
+        coarse_of: (K,) coarse id of every fine class, from 0.
+        rule: `"map"` takes the parent of the best fine class, `"pooled"` the coarse class whose fine classes sum
+            highest. They agree wherever one fine class has more than half.
+
+    Raises:
+        UsageError: shapes do not fit, a coarse id is negative, or the rule is unknown.
+
+    Example:
+        >>> [int(to_coarse([[0.4, 0.3, 0.3]], [0, 1, 1], rule)[0]) for rule in ("map", "pooled")]
+        [0, 1]
+    """
+    table, parent = np.asarray(probabilities, np.float64), _ids(coarse_of)
+    if table.ndim != 2 or table.shape[1] != len(parent):
+        raise UsageError(f"probabilities have shape {table.shape}, expected (N, {len(parent)})")
+    if parent.min() < 0:
+        raise UsageError(f"coarse id {parent.min()} is negative; give every class a coarse one")
+    if rule not in ("map", "pooled"):
+        raise UsageError(f"rule '{rule}' is unknown; choose 'map' or 'pooled'")
+    coarse = parent[table.argmax(1)] if rule == "map" else (table @ np.eye(parent.max() + 1)[parent]).argmax(1)
+    return np.asarray(coarse, np.int64)
+
+
+def coarse_summary(probabilities: ArrayLike, labels: ArrayLike, coarse_of: ArrayLike) -> dict[str, float]:
+    """How well the coarse class is known, by both rules of `to_coarse`, and where the rest goes.
+
+    Args:
+        probabilities: (N, K); labels are fine ones.
+
+    Returns:
+        `top1_map`, `top1_pooled`, `macro_f1_map`, `macro_f1_pooled`, `majority_floor` of the coarse classes, and
+        `coarse_right_fine_wrong`: the share of clips whose best fine class is wrong but has the right parent.
+
+    Example:
+        >>> coarse_summary([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1]], [1, 2], [0, 1, 1])["coarse_right_fine_wrong"]
+        0.5
+    """
+    table, truth, parent = np.asarray(probabilities, np.float64), _ids(labels), _ids(coarse_of)
+    wanted, record = parent[truth], {}
+    rules: tuple[Literal["map", "pooled"], ...] = ("map", "pooled")
+    for rule in rules:
+        guess = to_coarse(table, parent, rule)
+        record[f"top1_{rule}"] = micro_f1(wanted, guess)
+        record[f"macro_f1_{rule}"] = macro_f1(wanted, guess)
+    best = table.argmax(1)
+    near = (best != truth) & (parent[best] == wanted)
+    return record | {"majority_floor": majority_floor(wanted), "coarse_right_fine_wrong": float(near.mean())}
+
+
+def emotion_summary(labels: ArrayLike, predicted: ArrayLike) -> dict[str, Any]:
+    """What is printed for predicted states of people (win or lose, stressed or relaxed), floor and interval included.
+
+    With a hundred videos an accuracy of 0.6 lies between 0.50 and 0.70: the record says whether guessing is
+    ruled out. Compare two systems by `uncertainty.mcnemar`.
+
+    Returns:
+        `recordings`, `accuracy`, `accuracy_exact95` (Clopper-Pearson), `majority_floor`, `above_floor` (the whole
+        interval is), `macro_f1` and `f1` per state that occurs.
+
+    Example:
+        >>> found = emotion_summary([0] * 50 + [1] * 50, [0] * 30 + [1] * 50 + [0] * 20)
+        >>> found["accuracy"], [round(x, 3) for x in found["accuracy_exact95"]], found["above_floor"]
+        (0.6, [0.497, 0.697], False)
+    """
+    from sklearn.metrics import f1_score
+
+    truth, guess = _pair(labels, predicted)
+    hits, states = int((truth == guess).sum()), np.unique(np.concatenate([truth, guess]))
+    exact, floor = clopper_pearson(hits, len(truth)), majority_floor(truth)
+    each = f1_score(truth, guess, labels=states, average=None, zero_division=0)
+    return {
+        "recordings": len(truth),
+        "accuracy": hits / len(truth),
+        "accuracy_exact95": list(exact),
+        "majority_floor": floor,
+        "above_floor": exact[0] > floor,
+        "macro_f1": macro_f1(truth, guess),
+        "f1": {int(state): float(f1) for state, f1 in zip(states, each, strict=True)},
+    }
+
+
 def shots(
     labels: ArrayLike, predicted: ArrayLike, train_counts: ArrayLike, many: int = 100, few: int = 20
 ) -> dict[str, float]:
@@ -146,6 +233,21 @@ def clopper_pearson(hits: int, total: int, level: float = 0.95) -> tuple[float, 
     return low, high
 
 
+def wald(hits: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share by the normal approximation, as papers often print it: too narrow near 0 and 1.
+
+    Example:
+        >>> [round(x, 3) for x in wald(60, 100)]
+        [0.504, 0.696]
+    """
+    from scipy.stats import norm
+
+    _count(hits, total)
+    p = hits / total
+    half = float(norm.ppf(0.5 + level / 2)) * float(np.sqrt(p * (1 - p) / total))
+    return max(0.0, p - half), min(1.0, p + half)
+
+
 def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
     """Mean distance between the probability of the answer and how often it is right (Guo et al. 2017).
 
@@ -193,7 +295,7 @@ def summary(
 
     Args:
         probabilities: (N, K), rows sum to 1.
-        coarse_of: (K,) coarse id of every class, for the MA-52 figures.
+        coarse_of: (K,) coarse id of every class, for the MA-52 and the coarse figures.
 
     Raises:
         UsageError: there are no clips.
@@ -219,6 +321,7 @@ def summary(
         record["shots"] = shots(truth, guess, train_counts)
     if coarse_of is not None:
         record["ma52"] = ma52_f1(truth, guess, coarse_of)
+        record["coarse"] = coarse_summary(table, truth, coarse_of)
     return record
 
 

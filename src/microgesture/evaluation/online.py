@@ -7,7 +7,7 @@ recordings. Only label and time are compared; score several people by `Timeline.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -136,6 +136,174 @@ def average_precision(
     return table
 
 
+@dataclass(frozen=True)
+class MeanAP:
+    """Mean average precision.
+
+    Args:
+        per_threshold: mean over the classes that occur in the truth, for every IoU threshold.
+        mean: mean over the thresholds.
+        table: (thresholds, K) of `average_precision`, NaN for classes that never occur.
+    """
+
+    per_threshold: dict[float, float]
+    mean: float
+    table: NDArray[np.float64]
+
+
+def mean_average_precision(
+    truth: Sequence[Timeline],
+    predicted: Sequence[Timeline],
+    flavour: Literal["activitynet", "pointtad"] = "activitynet",
+    ious: Sequence[float] | None = None,
+) -> MeanAP:
+    """mAP as the released evaluators compute it; both use all points under the precision envelope.
+
+    Args:
+        flavour: `"activitynet"` (ActivityNet, OpenTAD): thresholds 0.5, 0.55, ... 0.95; annotations of one class
+            whose borders differ by at most 1 ms count once. `"pointtad"` (MMA-52, PointTAD): thresholds 0.1, 0.2,
+            ... 0.9; 1e-4 s added to the union.
+        ious: other thresholds.
+
+    Raises:
+        UsageError: the flavour is unknown, or nothing is annotated.
+
+    Example:
+        >>> from microgesture.core.taxonomies import MA52
+        >>> line = Timeline((Segment(1, 2, 6), Segment(4, 9, 40)), MA52, 10)
+        >>> mean_average_precision([line], [line], "pointtad").mean
+        1.0
+    """
+    if flavour == "activitynet":
+        thresholds, slack = ious or [round(0.5 + 0.05 * i, 2) for i in range(10)], 0.0
+        truth = [_without_repeats(line) for line in truth]
+    elif flavour == "pointtad":
+        thresholds, slack = ious or [round(0.1 * i, 1) for i in range(1, 10)], 1e-4
+    else:
+        raise UsageError(f"flavour '{flavour}' is unknown; choose 'activitynet' or 'pointtad'")
+    if not any(map(len, truth)):
+        raise UsageError("no segment is annotated; average precision is not defined")
+    table = average_precision(truth, predicted, thresholds, slack)
+    means = np.nanmean(table, 1)
+    per_threshold = {float(iou): float(mean) for iou, mean in zip(thresholds, means, strict=True)}
+    return MeanAP(per_threshold, float(means.mean()), table)
+
+
+@dataclass(frozen=True)
+class Delays:
+    """How late the gestures that were found were reported.
+
+    Args:
+        seconds: per gesture that was found: time of decision - true start; negative if the decision came earlier.
+        truth: number of true gestures.
+    """
+
+    seconds: tuple[float, ...]
+    truth: int
+
+    @property
+    def mean(self) -> float | None:
+        """Mean delay; None if nothing was found."""
+        return float(np.mean(self.seconds)) if self.seconds else None
+
+    @property
+    def median(self) -> float | None:
+        """Median delay; None if nothing was found."""
+        return self.quantile(0.5)
+
+    def quantile(self, share: float) -> float | None:
+        """Delay that this share of the gestures found does not exceed; None if nothing was found."""
+        return float(np.quantile(self.seconds, share)) if self.seconds else None
+
+
+def detection_delay(
+    truth: Sequence[Timeline],
+    predicted: Sequence[Timeline],
+    decided: Sequence[ArrayLike] | None = None,
+    iou: float = 0.0,
+) -> Delays:
+    """Time from the true start of a gesture to the decision that first reports it.
+
+    A prediction reports a gesture if it has its label and an IoU above `iou`; of those the earliest decision counts.
+    A prediction reports one gesture only, the earliest still unreported one.
+
+    Args:
+        decided: per recording (S,) seconds at which each segment of the predicted timeline was given out, in the order
+            of the timeline (sorted by start). None takes the start of the segment: the least delay an offline result
+            could have had, which flatters systems that look ahead.
+
+    Raises:
+        UsageError: as `f1_at_iou`, or the times of decision do not fit.
+
+    Example:
+        >>> from microgesture.core.taxonomies import SMG
+        >>> truth, found = (Timeline((Segment(a, 4.0, 7),), SMG, 10) for a in (2.0, 2.5))
+        >>> detection_delay([truth], [found]).median, detection_delay([truth], [found], [[4.25]]).median
+        (0.5, 2.25)
+    """
+    pairs = _recordings(truth, predicted)
+    times = [np.array([s.start for s in guess]) for _, guess in pairs] if decided is None else _decided(decided, pairs)
+    delays: list[float] = []
+    for (true, guess), at in zip(pairs, times, strict=True):
+        segments = list(true), list(guess)
+        passing = [(float(at[j]), a.start, i, j) for i, a, j, b in _same_label(*segments) if a.iou(b) > iou]
+        reported: set[int] = set()
+        used: set[int] = set()
+        for time, start, i, j in sorted(passing):
+            if i not in reported and j not in used:
+                reported.add(i)
+                used.add(j)
+                delays.append(time - start)
+    return Delays(tuple(delays), sum(map(len, truth)))
+
+
+@dataclass(frozen=True)
+class FalseAlarms:
+    """Predictions where nothing happens.
+
+    Args:
+        alarms: predictions that touch no true gesture.
+        minutes: time without a true gesture.
+    """
+
+    alarms: int
+    minutes: float
+
+    @property
+    def per_minute(self) -> float | None:
+        """Alarms per minute without a gesture; None if gestures fill all of the time."""
+        return self.alarms / self.minutes if self.minutes > 0 else None
+
+
+def false_alarms(
+    truth: Sequence[Timeline], predicted: Sequence[Timeline], margin: float = 0.0, illustrative: bool = False
+) -> FalseAlarms:
+    """False alarms on stretches without a micro-gesture, of whatever label.
+
+    A prediction with a wrong label or bad borders is no false alarm here; `Spotting.false_alarms_per_minute` counts it.
+
+    Args:
+        margin: seconds around every true gesture that count neither as time nor as alarm.
+        illustrative: True counts non-micro-gestures as gestures; False counts them as stretches without one, and
+            leaves out predictions of them.
+
+    Example:
+        >>> from microgesture.core.taxonomies import SMG
+        >>> truth = Timeline((Segment(0, 30, 7),), SMG, 90)
+        >>> found = Timeline((Segment(25, 35, 3), Segment(60, 62, 7)), SMG, 90)
+        >>> false_alarms([truth], [found]).per_minute
+        1.0
+    """
+    alarms, seconds = 0, 0.0
+    for true, guess in _recordings(truth, predicted):
+        skip = None if illustrative else true.taxonomy.illustrative
+        length = max(true.duration, guess.duration)
+        busy = _union([(s.start - margin, s.end + margin) for s in true if s.label != skip], length)
+        seconds += length - sum(end - start for start, end in busy)
+        alarms += sum(not any(s.start < end and start < s.end for start, end in busy) for s in guess if s.label != skip)
+    return FalseAlarms(alarms, seconds / 60)
+
+
 def jaccard(truth: Sequence[Timeline], predicted: Sequence[Timeline], fps: float, released: bool = False) -> float:
     """ChaLearn's Jaccard index: per recording the mean over classes of shared / united frames, then the mean.
 
@@ -184,6 +352,37 @@ def _one_to_one(passing: list[tuple[float, int, int]]) -> list[tuple[int, int]]:
             taken_guess.add(j)
             matches.append((i, j))
     return matches
+
+
+def _without_repeats(line: Timeline, tolerance: float = 1e-3) -> Timeline:
+    kept: list[Segment] = []
+    for s in line:
+        near = (k for k in kept if k.label == s.label and abs(k.start - s.start) <= tolerance)
+        if not any(abs(k.end - s.end) <= tolerance for k in near):
+            kept.append(s)
+    return replace(line, segments=tuple(kept))
+
+
+def _decided(decided: Sequence[ArrayLike], pairs: list[tuple[Timeline, Timeline]]) -> list[NDArray[np.float64]]:
+    times = [np.asarray(each, np.float64) for each in decided]
+    wanted = [(len(guess),) for _, guess in pairs]
+    if [each.shape for each in times] != wanted:
+        raise UsageError(f"times of decision have shapes {[each.shape for each in times]}, expected {wanted}")
+    if not all(np.isfinite(each).all() for each in times):
+        raise UsageError("a time of decision is not finite")
+    return times
+
+
+def _union(stretches: list[tuple[float, float]], length: float) -> list[tuple[float, float]]:
+    """Disjoint stretches that cover the same time, within the recording."""
+    merged: list[tuple[float, float]] = []
+    inside = sorted((max(0.0, a), min(length, b)) for a, b in stretches if a < length)
+    for start, end in inside:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _iou(a: Segment, b: Segment, slack: float) -> float:
