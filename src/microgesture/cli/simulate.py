@@ -16,7 +16,17 @@ LIKE = ("imigue", "smg", "ma52")
 
 def simulate(
     out: Annotated[Path, typer.Option(readable=False, help="Folder for the results.")],
-    like: Annotated[str, typer.Option(help=f"Whose classes and setting: {', '.join(LIKE)}.")] = "imigue",
+    like: Annotated[
+        str,
+        typer.Option(help=f"Whose classes and setting: {', '.join(LIKE)}; with --layout any data set of the survey."),
+    ] = "imigue",
+    layout: Annotated[
+        str, typer.Option(help="'distributed' writes the files of that data set, byte for byte in its layout.")
+    ] = "",
+    recordings: Annotated[
+        int, typer.Option(min=3, max=10_000, help="With --layout: long recordings, over all splits.")
+    ] = 12,
+    films: Annotated[bool, typer.Option(help="With --layout: write small films beside, for the frame rate.")] = True,
     clips: Annotated[int | None, typer.Option(min=1, max=100_000, help="Make that many clips ...")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.1, max=1440, help="... or one recording so long.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same motion.")] = 0,
@@ -27,7 +37,12 @@ def simulate(
     """Simulate people who make micro-gestures: clips.npz, or recording.npz with its true timeline and states.
 
     Example:  microgesture simulate --like smg --clips 170 --preview --out simulated
+
+    Example:  microgesture simulate --like imigue --layout distributed --recordings 12 --minutes 1 --out rehearsal
     """
+    if layout:
+        _distributed(out, like, layout, recordings, minutes, clips, films, seed, preview)
+        return
     if like not in LIKE:
         raise UsageError(f"unknown data set '{like}' for --like; known: {', '.join(LIKE)}")
     if (clips is None) == (minutes is None):
@@ -42,6 +57,25 @@ def simulate(
         _recording(folder, like, minutes, seed)
     if preview:
         _contact_sheets(folder / "preview", taxonomy(like), seed)
+    data(str(folder))
+
+
+def _distributed(
+    out: Path, like: str, layout: str, recordings: int, minutes: float | None, clips: int | None, films: bool, seed: int,
+    preview: bool,
+) -> None:  # fmt: skip
+    from microgesture.cli.console import progress
+    from microgesture.simulation.lookalikes.write import Size, write_lookalike
+
+    if layout != "distributed":
+        raise UsageError(f"unknown layout '{layout}'; known: distributed")
+    if preview:
+        raise UsageError("--preview draws clips and recordings; look at a data set with: microgesture inspect")
+    standard = Size()
+    size = Size(recordings, minutes or standard.minutes, clips or standard.clips, films)
+    with progress() as show:
+        folder = write_lookalike(like, out, size, seed, show)
+    say(f"simulated data in the layout of {like}; next: microgesture prepare {like} --root {folder} --out STORE")
     data(str(folder))
 
 

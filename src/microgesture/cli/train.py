@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microgesture.cli.console import Debug, Json, Quiet, data, data_json, say, table
+from microgesture.cli.console import Debug, Json, Quiet, data, data_json, progress, say, table
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Settings that replace the recipe's.")
@@ -41,9 +41,12 @@ def test(
     weights: Annotated[
         Path | None, typer.Option(readable=False, help="Folder of the model; the run's if not given.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which clips to measure on.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Which clips to measure on; test, or val where test labels are withheld.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(readable=False, help="Folder for test.json; the run if not given.")
+        Path | None,
+        typer.Option(readable=False, help="Folder for test.json and predictions.npz; the run if not given."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -55,11 +58,13 @@ def test(
     """
     from microgesture.learning import runs
 
-    record = runs.test(recipe_or_run, overrides or (), weights, split, out)
+    with progress() as show:
+        record = runs.test(recipe_or_run, overrides or (), weights, split, out, show)
     if as_json:
         data_json(record)
         return
-    say(f"{record['system']} on {record['dataset']}, split {record['split']}: {record['source']}")
+    simulated = ", simulated data" if record["simulated"] else ""
+    say(f"{record['system']} on {record['dataset']}, split {record['split']}: {record['clips']} clips{simulated}")
     table(("metric", "value"), [[name, _shown(value)] for name, value in _flat(record["metrics"])])
 
 

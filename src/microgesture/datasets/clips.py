@@ -1,4 +1,5 @@
-"""`Clips`: pre-cut, labelled clips in memory; `ClipDataset`: what a dataset states and gives."""
+"""`Clips`: pre-cut, labelled clips in memory; `LabelledClips`: the same, wherever they are; `ClipDataset`: what a
+dataset states and gives."""
 
 from __future__ import annotations
 
@@ -16,6 +17,41 @@ from microgesture.layers.batch import PoseBatch
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
+
+
+@runtime_checkable
+class LabelledClips(Protocol):
+    """N clips with labels, read one by one: `Clips` in memory, `store.StoredClips` on disk.
+
+    Args:
+        label: int64 (N,), ids in `taxonomy`; -1 where there is none.
+        subject: int64 (N,), who moves; -1 = unknown.
+        soft: float32 (N, K) or None, see `Clips`.
+        names: the data set's own names of the clips, for submissions.
+        source: file or generator, named in errors and records.
+        counts: int64 (K,), clips per class.
+    """
+
+    @property
+    def label(self) -> Ids: ...
+    @property
+    def subject(self) -> Ids: ...
+    @property
+    def soft(self) -> Floats | None: ...
+    @property
+    def names(self) -> list[str]: ...
+    @property
+    def skeleton(self) -> Skeleton: ...
+    @property
+    def taxonomy(self) -> Taxonomy: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def counts(self) -> Ids: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, i: int, /) -> tuple[Floats, Floats]:
+        """Coordinates (M, T, V, C) and scores (M, T, V) of clip i."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +127,11 @@ class Clips:
         return (self[i] for i in range(len(self)))
 
     @property
+    def names(self) -> list[str]:
+        """Clips in memory have no names of their own: their numbers."""
+        return [str(i) for i in range(len(self))]
+
+    @property
     def counts(self) -> Ids:
         """Clips per class, (K,)."""
         return np.bincount(self.label[self.label >= 0], minlength=len(self.taxonomy)).astype(np.int64)
@@ -132,7 +173,7 @@ class ClipDataset(Protocol):
     coordinates: int
     splits: tuple[str, ...]
 
-    def clips(self, split: str) -> Clips:
+    def clips(self, split: str) -> LabelledClips:
         """All clips of a split, always the same and in the same order.
 
         Raises:

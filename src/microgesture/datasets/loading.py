@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from microgesture.core.errors import UsageError
 from microgesture.core.normalise import body_normalise
 from microgesture.datasets.augment import Augmentation, Motion
-from microgesture.datasets.clips import ClipDataset, Clips, EndlessBatches, EndlessDataset, Floats
+from microgesture.datasets.clips import ClipDataset, EndlessBatches, EndlessDataset, Floats, LabelledClips
 from microgesture.datasets.sampling import Balance, EpochSampler, resample, uniform_frames, uniform_views
 from microgesture.datasets.streams import Stream, streams
 from microgesture.layers.batch import PoseBatch
@@ -76,7 +76,7 @@ def train_loader(dataset: ClipDataset, loading: Loading, seed: int) -> DataLoade
     return _loader(stored, loading, sampler=sampler, batch_size=loading.batch, collate_fn=stored.collate, drop_last=odd)
 
 
-def test_loader(clips: Clips, loading: Loading) -> DataLoader[PoseBatch]:
+def test_loader(clips: LabelledClips, loading: Loading) -> DataLoader[PoseBatch]:
     """Batches in the order of the clips; with several views a clip's samples follow each other."""
     stored = _Stored(clips, loading, 0, training=False)
     return _loader(stored, loading, batch_size=loading.batch, collate_fn=stored.collate)
@@ -88,17 +88,17 @@ def _loader(data: Dataset[object], loading: Loading, **options: object) -> DataL
 
 
 class _Stored(Dataset[object]):
-    """Clips in memory, normalised once; a ticket is `epoch * N + clip`."""
+    """Clips read and normalised when they are asked for; a ticket is `epoch * N + clip`."""
 
-    def __init__(self, clips: Clips, loading: Loading, seed: int, training: bool) -> None:
-        self.motions = [_normalise(xy, score, clips) for xy, score in clips]
+    def __init__(self, clips: LabelledClips, loading: Loading, seed: int, training: bool) -> None:
         self.clips, self.loading, self.seed, self.training = clips, loading, seed, training
 
     def __len__(self) -> int:
-        return len(self.motions)
+        return len(self.clips)
 
     def __getitem__(self, ticket: int) -> tuple[int, list[Sample]]:
-        i, motion = ticket % len(self), self.motions[ticket % len(self)]
+        i = ticket % len(self)
+        motion = _normalise(*self.clips[i], self.clips)
         if self.training:
             return i, [_train_sample(motion, self.loading, (self.seed, ticket))]
         return i, _views(motion, self.loading)
@@ -126,7 +126,7 @@ class _Fresh(Dataset[object]):
         return _batch(list(range(len(clips))), [[sample] for sample in samples], clips)
 
 
-def _normalise(xy: Floats, score: Floats, clips: Clips) -> Motion:
+def _normalise(xy: Floats, score: Floats, clips: LabelledClips) -> Motion:
     return Motion(body_normalise(xy, score, clips.skeleton).xy, score, clips.skeleton)
 
 
@@ -150,7 +150,7 @@ def _views(motion: Motion, loading: Loading) -> list[Sample]:
     return [(xy[:, f], score[:, f]) for f in uniform_views(xy.shape[1], loading.frames, loading.views)]
 
 
-def _batch(index: list[int], samples: list[list[Sample]], clips: Clips) -> PoseBatch:
+def _batch(index: list[int], samples: list[list[Sample]], clips: LabelledClips) -> PoseBatch:
     """Samples of the clips `index`, a list of views each, as one batch; every view has its clip's targets."""
     flat = [sample for views in samples for sample in views]
     of = np.repeat(index, [len(views) for views in samples])

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from microgesture.datasets.clips import Clips
+    from microgesture.datasets.clips import ClipDataset, LabelledClips
     from microgesture.datasets.loading import Loading
-    from microgesture.learning.checkpoint import Facts
+    from microgesture.learning.checkpoint import Facts, Saved
     from microgesture.learning.recipe import Recipe
 
-RECIPE, RECORD = "recipe.yaml", "test.json"
+RECIPE = "recipe.yaml"
 _Path = str | os.PathLike[str]
+Progress = Callable[[str, float, float], None]
 
 
 def train(
@@ -96,25 +96,106 @@ def test(
     recipe_or_run: _Path,
     overrides: Sequence[str] = (),
     weights: _Path | None = None,
-    split: str = "test",
+    split: str | None = None,
     out: _Path | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure a trained system on a split.
 
     Args:
         recipe_or_run: a folder `train` has written, or a recipe: then the model is `weights`, else the recipe's
             own `weights`, else the run `train` writes by default.
-        out: folder for `test.json`, by default the run.
+        split: by default `test`, or `val` where the data set withholds the labels of its test clips.
+        out: folder for `test.json` and `predictions.npz`, by default the run.
 
     Returns:
-        The record: system, recipe, commit, seed, split, parameters, metrics with intervals and floor.
+        The record, see `evaluation.records`: system, recipe, commit, seed, split, parameters, cost, metrics with
+        intervals and floor.
 
     Raises:
         NoInput: the model or the data are missing.
         FormatError: one of them is damaged, or the model knows other labels than the data.
+        UsageError: the labels of the split are withheld.
     """
+    import numpy as np
+
     from microgesture.datasets.clips import EndlessDataset
+    from microgesture.datasets.loading import test_loader
+    from microgesture.evaluation.classification import summary
+    from microgesture.evaluation.records import (
+        PREDICTIONS,
+        RECORD,
+        Predictions,
+        record,
+        write_predictions,
+        write_record,
+    )
+    from microgesture.learning.cost import cost
+
+    measured = load(recipe_or_run, overrides, weights)
+    dataset, saved = measured.plan.dataset, measured.saved
+    split = split or labelled_split(dataset)
+    clips = dataset.clips(split)
+    if clips.soft is None and (clips.label < 0).any():
+        if (clips.label < 0).all():
+            raise UsageError(f"{dataset.key} gives no labels for split '{split}': its figures come from its server")
+        clips = clips.where(clips.label >= 0, "labelled")  # type: ignore[attr-defined]
+    taxonomy = measured.facts.taxonomy
+    probabilities = predict(saved.system, clips, measured.plan.loading, measured.table, progress)
+    shown = None if isinstance(dataset, EndlessDataset) else dataset.clips("train").counts
+    coarse = [taxonomy.group_of(i) for i in range(len(taxonomy))] if taxonomy.key == "ma52" else None
+    subjects = None if (clips.subject < 0).any() else clips.subject
+    price = cost(saved.system, next(iter(test_loader(clips, measured.plan.loading))))
+    result = record(
+        system=saved.config["system"]["class_path"],
+        recipe=saved.config.get("recipe", measured.plan.name),
+        weights_sha256=saved.config["sha256"],
+        commit=commit(),
+        seed=saved.config.get("seed"),
+        dataset=dataset.key,
+        taxonomy=taxonomy.key,
+        protocol=getattr(dataset, "protocol", None),
+        split=split,
+        source=f"{dataset.key}, split {split}",
+        simulated=getattr(dataset, "simulated", dataset.key.startswith("simulated")),
+        clips=len(clips),
+        parameters=price.parameters,
+        flops=price.flops,
+        latency_ms=round(price.latency_ms, 3),
+        metrics=summary(probabilities, clips.label, subjects=subjects, train_counts=shown, coarse_of=coarse),
+    )
+    target = Path(out) if out else (saved.folder if os.access(saved.folder, os.W_OK) and not measured.shipped else None)
+    if target is not None:
+        folder = make_folder(target)
+        names = np.array(clips.names, dtype=np.str_)
+        write_predictions(folder / PREDICTIONS, Predictions(names, clips.label, probabilities))
+        write_record(folder / RECORD, result)
+    return result
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trained system and the data it is measured on.
+
+    Args:
+        plan: the recipe, its data set built.
+        saved: the model.
+        facts: of the data.
+        table: (motions, K) if the model predicts motions.
+        shipped: the model is one that ships with the package.
+    """
+
+    plan: Recipe
+    saved: Saved
+    facts: Facts
+    table: NDArray[np.float32] | None
+    shipped: bool
+
+
+def load(recipe_or_run: _Path, overrides: Sequence[str] = (), weights: _Path | None = None) -> Measured:
+    """The model of a run or recipe and the data it names; see `test` for the arguments and errors."""
     from microgesture.learning.checkpoint import from_pretrained
+    from microgesture.learning.motions import motion_table
     from microgesture.learning.recipe import read_recipe
 
     given = Path(recipe_or_run)
@@ -122,7 +203,7 @@ def test(
     plan = read_recipe(path, overrides)
     default = given if given.is_dir() else plan.weights or Path("runs") / plan.name
     model = Path(weights or default)
-    dataset, facts = plan.dataset, _facts(plan)
+    facts = _facts(plan)
     try:
         saved = from_pretrained(model)
         if saved.facts.taxonomy.key != "motions":
@@ -131,39 +212,23 @@ def test(
         raise NoInput(f"{error}. Train one: microgesture train {path}") from error
     if saved.facts.skeleton != facts.skeleton:
         raise UsageError(f"{model} reads '{saved.facts.skeleton.name}', the data have '{facts.skeleton.name}'")
-
-    from microgesture.evaluation.classification import summary
-    from microgesture.learning.motions import motion_table
-
-    clips = dataset.clips(split)
-    taxonomy = facts.taxonomy
     # a model of motions answers in any taxonomy it carries a table for
-    table = None if saved.facts.taxonomy == taxonomy else motion_table(saved, taxonomy)
-    probabilities = predict(saved.system, clips, plan.loading, table)
-    shown = None if isinstance(dataset, EndlessDataset) else dataset.clips("train").counts
-    coarse = [taxonomy.group_of(i) for i in range(len(taxonomy))] if taxonomy.key == "ma52" else None
-    record: dict[str, Any] = {
-        "system": saved.config["system"]["class_path"],
-        "recipe": plan.name,
-        "model": str(saved.folder),
-        "weights_sha256": saved.config["sha256"],
-        "commit": commit(),
-        "seed": saved.config.get("seed"),
-        "dataset": dataset.key,
-        "taxonomy": taxonomy.key,
-        "split": split,
-        "source": clips.source,
-        "parameters": saved.config["parameters"],
-        "metrics": summary(probabilities, clips.label, subjects=clips.subject, train_counts=shown, coarse_of=coarse),
-    }
-    target = Path(out) if out else (saved.folder if os.access(saved.folder, os.W_OK) and not plan.weights else None)
-    if target is not None:
-        write_text(make_folder(target) / RECORD, json.dumps(record, indent=1) + "\n")
-    return record
+    table = None if saved.facts.taxonomy == facts.taxonomy else motion_table(saved, facts.taxonomy)
+    return Measured(plan, saved, facts, table, plan.weights is not None and weights is None)
+
+
+def labelled_split(dataset: ClipDataset) -> str:
+    """`test`, or `val` where the data set withholds the labels of its test clips."""
+    withheld = getattr(dataset, "withheld", None)
+    return "val" if withheld is not None and withheld("test") and "val" in dataset.splits else "test"
 
 
 def predict(
-    system: nn.Module, clips: Clips, loading: Loading, table: NDArray[np.float32] | None = None
+    system: nn.Module,
+    clips: LabelledClips,
+    loading: Loading,
+    table: NDArray[np.float32] | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float64]:
     """Class probabilities (N, K) of all clips, the mean over a clip's views.
 
@@ -178,12 +243,16 @@ def predict(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     system = system.to(device).eval()
-    rows = []
+    rows: list[NDArray[np.float64]] = []
+    done = 0
     with torch.inference_mode():
         for batch in test_loader(clips, loading):
             logits = system(batch.to(device)).float().cpu()
             p = logits.softmax(-1).double().numpy() if table is None else class_probabilities(logits.numpy(), table)
             rows.append(p.reshape(-1, loading.views, p.shape[-1]).mean(1).astype(np.float64))
+            done += len(rows[-1])
+            if progress:
+                progress("clips", done, len(clips))
     return np.concatenate(rows)
 
 
