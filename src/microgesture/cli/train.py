@@ -30,7 +30,9 @@ def train(
     """
     from microgesture.learning import runs
 
-    data(str(runs.train(recipe, overrides or (), out, resume, tell=say)))
+    with progress() as show:
+        folder = runs.train(recipe, overrides or (), out, resume, tell=say, progress=show)
+    data(str(folder))
 
 
 def test(

@@ -32,6 +32,7 @@ from microgesture.layers.batch import PoseBatch
 from microgesture.learning.recipe import Training
 
 LAST, LOG = "last.ckpt", "log.jsonl"
+Progress = Callable[[str, float, float], None]
 
 
 class Recognise(pl.LightningModule):
@@ -136,8 +137,14 @@ class Checkpoints(CheckpointIO):
 class Journal(pl.Callback):
     """After every epoch: the training state into `last.ckpt`, one line of figures into `log.jsonl`."""
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] | None = None) -> None:
-        self.folder, self.tell, self.start = folder, tell, time.perf_counter()
+    def __init__(
+        self, folder: Path, tell: Callable[[str], None] | None = None, progress: Progress | None = None
+    ) -> None:
+        self.folder, self.tell, self.progress, self.start = folder, tell, progress, time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.progress is not None:
+            self.progress("training", trainer.global_step, trainer.estimated_stepping_batches)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.start = time.perf_counter()
@@ -167,6 +174,7 @@ def fit(
     folder: Path,
     resume: bool,
     tell: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> nn.Module:
     """Train, from `folder/last.ckpt` on if `resume`; returns the system with its final (averaged) weights."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its talk about hardware is not ours
@@ -178,7 +186,7 @@ def fit(
         devices=1,
         precision=settings.precision,
         gradient_clip_val=settings.clip or None,
-        callbacks=[*average, Journal(folder, tell)],
+        callbacks=[*average, Journal(folder, tell, progress)],
         plugins=[Checkpoints()],
         logger=False,
         enable_checkpointing=False,

@@ -34,6 +34,7 @@ def train(
     out: _Path | None = None,
     resume: bool = False,
     tell: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Train a system by a recipe and save it.
 
@@ -42,6 +43,7 @@ def train(
         out: folder of the run, by default `runs/<dataset>/<recipe>`.
         resume: go on from `last.ckpt` in that folder, if there is one.
         tell: gets a line of figures after every epoch.
+        progress: called after every batch.
 
     Returns:
         The folder: `model.safetensors`, `config.json`, `recipe.yaml`, `log.jsonl`, `last.ckpt`.
@@ -78,7 +80,7 @@ def train(
     validation = test_loader(dataset.clips("val"), replace(loading, views=1)) if look else None
     write_text(before, written)
     goes_on = resume and (folder / "last.ckpt").exists()
-    trained = fit(task, batches, validation, folder, goes_on, tell)
+    trained = fit(task, batches, validation, folder, goes_on, tell, progress)
     return save_pretrained(
         folder,
         trained,
