@@ -364,7 +364,7 @@ def test_pyskl_padding_nan_half_floats_and_bare_lists(tmp_path: Path) -> None:
         ({"annotations": 3}, "top level: no list of annotations; expected a dict with 'split' and 'annotations'"),
         ({"annotations": [], "split": {"train": [3]}}, "split 'train': not names of clips"),
         ([{}], "annotation 0: 'frame_dir' is missing"),
-        ([{"frame_dir": "v", "label": -1}], r"annotation 0 \('v'\): 'label' is not a class"),
+        ([{"frame_dir": "v", "label": -2}], r"annotation 0 \('v'\): 'label' is not a class"),
         ([{"frame_dir": "v"}], r"annotation 0 \('v'\): 'keypoint' is missing or not an array"),
         ([{"frame_dir": "v", "keypoint": np.ones((1, 5, 17, 2))}], r"shape \(1, 5, 17, 2\); expected \(persons"),
         ([{"frame_dir": "v", "keypoint": np.ones((1, 5, 22, 2)), "total_frames": 6}], r"'total_frames' does not fit"),

@@ -22,13 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microgesture.core.errors import FormatError, NoInput
+from microgesture.core.durable import make_folder
+from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.track import PoseTrack
-from microgesture.formats.safe_json import read_json
+from microgesture.formats.pose_table import check_tracks
+from microgesture.formats.safe_json import read_json, write_json
 from microgesture.formats.safe_zip import damaged, open_zip
-from microgesture.formats.segments import PERSON_LIMIT
+from microgesture.formats.segments import PERSON_LIMIT, Problems, each_row
 from microgesture.formats.source import PathLike, read_text
 
 Matrix = NDArray[np.float64]
@@ -41,7 +43,9 @@ class SwappedHands(UserWarning):
     """Finger tips lie at the other hand's wrist: the file's left and right hand seem exchanged."""
 
 
-def read_openpose_csv(path: PathLike, *, fps: float, size: tuple[int, int] = (1280, 720)) -> PoseTrack:
+def read_openpose_csv(
+    path: PathLike, *, fps: float, size: tuple[int, int] = (1280, 720), problems: Problems | None = None
+) -> PoseTrack:
     """One person from a CSV table, with or without a header line.
 
     A first line that counts the columns (0, 1, 2, ...), holds words only, or breaks the frame numbers is a header.
@@ -49,6 +53,7 @@ def read_openpose_csv(path: PathLike, *, fps: float, size: tuple[int, int] = (12
     Args:
         fps: frames per second of the video the table was made from; take it from the video.
         size: (width, height) of that video; iMiGUE's is 1280 x 720.
+        problems: see `segments.Problems`; a frame that is refused has score 0.
 
     Raises:
         NoInput, NotPermitted, FormatError: naming line and column, e.g. of a NaN or a missing column.
@@ -58,13 +63,15 @@ def read_openpose_csv(path: PathLike, *, fps: float, size: tuple[int, int] = (12
         cells = [(f"line {rows.line_num}", row) for row in rows if row]
     except csv.Error as error:
         raise FormatError(path, f"not a CSV table ({error})", place=f"line {rows.line_num}", remedy=_AGAIN) from error
-    track = _table(path, cells, {106: "imigue35", 76: "openpose25"}, fps, size)
+    track = _table(path, cells, {106: "imigue35", 76: "openpose25"}, fps, size, problems)
     if track.skeleton.name == "imigue35":
         _compare_hands(path, track)
     return track
 
 
-def read_openpose_xlsx(path: PathLike, *, fps: float, size: tuple[int, int] = (1280, 720)) -> PoseTrack:
+def read_openpose_xlsx(
+    path: PathLike, *, fps: float, size: tuple[int, int] = (1280, 720), problems: Problems | None = None
+) -> PoseTrack:
     """One person from the first sheet of a workbook of 137 points. Arguments and errors as `read_openpose_csv`."""
     import openpyxl
 
@@ -85,7 +92,7 @@ def read_openpose_xlsx(path: PathLike, *, fps: float, size: tuple[int, int] = (1
             raise
         except Exception as error:  # openpyxl hands on what its parts raise on bad XML
             raise damaged(path, error, "workbook") from error
-    return _table(path, cells, {411: "openpose137", 412: "openpose137"}, fps, size)
+    return _table(path, cells, {411: "openpose137", 412: "openpose137"}, fps, size, problems)
 
 
 _AGAIN = "export it again"
@@ -97,6 +104,7 @@ def _table(
     layouts: dict[int, str],
     fps: float,
     size: tuple[int, int],
+    problems: Problems | None,
 ) -> PoseTrack:
     if cells and _is_header([row for _, row in cells[:3]]):
         cells = cells[1:]
@@ -106,26 +114,29 @@ def _table(
     if width not in layouts:
         known = " or ".join(f"{n} ({_words_for(n, SKELETONS[name])})" for n, name in layouts.items())
         raise FormatError(path, f"{width} columns", place=cells[0][0], expected=known, remedy="check that it is whole")
-    values = np.empty((len(cells), width))
+    values = np.zeros((len(cells), width))
     for i, (place, row) in enumerate(cells):
-        if len(row) != width:
-            raise FormatError(
-                path, f"{len(row)} columns", place=place, expected=f"{width} as in the rows before", remedy=_AGAIN
-            )
-        values[i] = [_real(cell) for cell in row]
+        with each_row(problems):
+            if len(row) != width:
+                raise FormatError(
+                    path, f"{len(row)} columns", place=place, expected=f"{width} as in the rows before", remedy=_AGAIN
+                )
+            values[i] = [_real(cell) for cell in row]
     skeleton = SKELETONS[layouts[width]]
     points = values[:, width - 3 * len(skeleton) :].reshape(len(cells), len(skeleton), 3)
-    bad = _first_bad(points)
-    if bad is not None:
-        frame, joint, part = bad
+    good = _possible(points)
+    for frame in np.flatnonzero(~good.all((1, 2))):
+        joint, part = np.argwhere(~good[frame])[0]
         column = width - 3 * len(skeleton) + 3 * joint + part
-        raise FormatError(
-            path,
-            f"{'xyc'[part]} of {skeleton.joints[joint]} is {str(cells[frame][1][column])[:30]!r}",
-            place=f"{cells[frame][0]}, column {column + 1}",
-            expected="a confidence from 0 to 1" if part == 2 else "a position in pixels",
-            remedy="a missing joint is written 0,0,0",
-        )
+        with each_row(problems):
+            raise FormatError(
+                path,
+                f"{'xyc'[part]} of {skeleton.joints[joint]} is {str(cells[frame][1][column])[:30]!r}",
+                place=f"{cells[frame][0]}, column {column + 1}",
+                expected="a confidence from 0 to 1" if part == 2 else "a position in pixels",
+                remedy="a missing joint is written 0,0,0",
+            )
+        points[frame] = 0
     return _track(points, skeleton, fps, size)
 
 
@@ -152,15 +163,12 @@ def _is_header(rows: Sequence[Sequence[object]]) -> bool:
     return c == b + 1 and a != b - 1
 
 
-def _first_bad(points: Matrix) -> tuple[int, int, int] | None:
-    """Index (frame, joint, part) of the first number that cannot be; OpenPose's confidences may exceed 1 a little."""
+def _possible(points: Matrix) -> NDArray[np.bool_]:
+    """Which numbers can be (False for NaN); OpenPose's confidences may exceed 1 a little."""
     with np.errstate(invalid="ignore"):
-        good = np.abs(points) < COORDINATE_LIMIT  # False for NaN
+        good: NDArray[np.bool_] = np.abs(points) < COORDINATE_LIMIT
         good[..., 2] = (points[..., 2] >= 0) & (points[..., 2] <= 1.5)
-    if good.all():
-        return None
-    frame, joint, part = np.argwhere(~good)[0]
-    return int(frame), int(joint), int(part)
+    return good
 
 
 def _track(points: Matrix, skeleton: Skeleton, fps: float, size: tuple[int, int], person: int = 0) -> PoseTrack:
@@ -169,8 +177,7 @@ def _track(points: Matrix, skeleton: Skeleton, fps: float, size: tuple[int, int]
 
 
 def _compare_hands(path: PathLike, track: PoseTrack) -> None:
-    """Warn if both hands' finger tips are nearer to the other wrist."""
-
+    """Warn if both hands' finger tips are much nearer to the other wrist."""
     joints = track.skeleton.joints
 
     def distance(fingers: str, wrist: str) -> float:
@@ -180,7 +187,8 @@ def _compare_hands(path: PathLike, track: PoseTrack) -> None:
         gaps = np.linalg.norm(track.xy[:, tips] - track.xy[:, [at]], axis=-1)
         return float(np.median(gaps[both])) if both.any() else np.nan
 
-    if distance("r", "l") < distance("r", "r") and distance("l", "r") < distance("l", "l"):
+    # by far: folded hands bring all tips to either wrist
+    if distance("r", "l") < distance("r", "r") / 2 and distance("l", "r") < distance("l", "l") / 2:
         warnings.warn(
             f"{path}: the finger tips of each hand lie at the other hand's wrist; left and right hand seem exchanged",
             SwappedHands,
@@ -192,7 +200,9 @@ _PARTS = (("pose", 25), ("face", 70), ("hand_left", 21), ("hand_right", 21))  # 
 _FRAME = re.compile(r"(\d{1,12})_keypoints\.json\Z", re.ASCII)
 
 
-def read_openpose_json(path: PathLike, *, fps: float, size: tuple[int, int] = (0, 0)) -> tuple[PoseTrack, ...]:
+def read_openpose_json(
+    path: PathLike, *, fps: float, size: tuple[int, int] = (0, 0), problems: Problems | None = None
+) -> tuple[PoseTrack, ...]:
     """All persons of a recording: a folder of `*_<frame>_keypoints.json`, or a file with one frame or a list of them.
 
     OpenPose does not follow people from frame to frame; they are joined here to the nearest of the frame before.
@@ -200,12 +210,18 @@ def read_openpose_json(path: PathLike, *, fps: float, size: tuple[int, int] = (0
 
     Args:
         size: (width, height) of the video, which the files do not hold.
+        problems: see `segments.Problems`; frames and people that are refused are left out.
 
     Raises:
         NoInput, NotPermitted, FormatError: naming file, frame and person.
     """
-    frames = dict(_folder(Path(path)) if Path(path).is_dir() else _file(Path(path)))
-    people = {index: [_person(where, place, p) for where, place, p in row] for index, row in frames.items()}
+    frames = dict((_folder if Path(path).is_dir() else _file)(Path(path), problems))
+    people: dict[int, list[Matrix]] = {}
+    for index, row in frames.items():
+        people[index] = []
+        for where, place, value in row:
+            with each_row(problems):
+                people[index].append(_person(where, place, value))
     lengths = {len(points) for row in people.values() for points in row}
     if len(lengths - {25}) == 1 and lengths <= {25, 137}:  # face and hands may be absent in some frames
         people = {i: [np.pad(p, ((0, 137 - len(p)), (0, 0))) for p in row] for i, row in people.items()}
@@ -229,10 +245,43 @@ def read_openpose_json(path: PathLike, *, fps: float, size: tuple[int, int] = (0
     return tuple(_track(points, skeleton, fps, size, i) for i, points in enumerate(tracks))
 
 
+def write_openpose_json(folder: PathLike, tracks: Sequence[PoseTrack], *, name: str = "pose") -> None:
+    """A file `<name>_<frame>_keypoints.json` per frame, as OpenPose's --write_json makes them; folders are created.
+
+    Coordinates come back exactly. Frame rate, size and who is who are not held: readers follow people by nearness.
+
+    Raises:
+        UsageError: a layout that is not OpenPose's; a folder that holds .json files already; see
+            `pose_table.check_tracks`.
+        CannotCreate, NotPermitted, OutputFailed: it cannot be written.
+    """
+    first = check_tracks(folder, tracks, "OpenPose")
+    if first.skeleton.name not in ("openpose18", "openpose25", "openpose137"):
+        raise UsageError(
+            f"{folder}: OpenPose holds the layouts openpose18, openpose25 and openpose137, not {first.skeleton.name}"
+        )
+    out = make_folder(folder)
+    if any(out.glob("*.json")):
+        raise UsageError(f"{out}: holds .json files already, whose frames would mix with the new ones")
+    parts = (("pose", 18),) if len(first.skeleton) == 18 else _PARTS
+    for frame in range(len(first)):
+        people = []
+        for track in tracks:
+            if not track.score[frame].any():
+                continue
+            points = np.concatenate((track.xy[frame], track.score[frame, :, None]), 1).astype(np.float64)
+            person: dict[str, Any] = {"person_id": [-1]}
+            for part, count in parts:
+                person[f"{part}_keypoints_2d"] = points[:count].ravel().tolist()
+                points = points[count:]
+            people.append(person)
+        write_json(out / f"{name}_{frame:012d}_keypoints.json", {"version": 1.3, "people": people})
+
+
 _People = list[tuple[Path, str, Any]]  # file, place, the person's object
 
 
-def _folder(folder: Path) -> Iterator[tuple[int, _People]]:
+def _folder(folder: Path, problems: Problems | None) -> Iterator[tuple[int, _People]]:
     files = sorted(folder.glob("*.json"))
     if not files:
         raise NoInput(f"{folder}: holds no .json files; name the folder OpenPose wrote with --write_json")
@@ -251,13 +300,15 @@ def _folder(folder: Path) -> Iterator[tuple[int, _People]]:
                 remedy="keep one recording per folder",
             )
     for number, file in order:
-        yield number, _people(file, "", read_json(file))
+        with each_row(problems):
+            yield number, _people(file, "", read_json(file))
 
 
-def _file(file: Path) -> Iterator[tuple[int, _People]]:
+def _file(file: Path, problems: Problems | None) -> Iterator[tuple[int, _People]]:
     value = read_json(file)
     for number, frame in enumerate(value if isinstance(value, list) else [value]):
-        yield number, _people(file, f"frame {number}, " if isinstance(value, list) else "", frame)
+        with each_row(problems):
+            yield number, _people(file, f"frame {number}, " if isinstance(value, list) else "", frame)
 
 
 def _people(file: Path, place: str, frame: Any) -> _People:
@@ -291,11 +342,11 @@ def _person(file: Path, place: str, person: Any) -> Matrix:
                 remedy="use OpenPose's BODY_25 model",
             )
         points = np.array([_real(n) for n in numbers]).reshape(-1, 3)
-        bad = _first_bad(points[None])
-        if bad is not None:
+        bad = np.flatnonzero(~_possible(points).all(1))
+        if len(bad):
             raise FormatError(
                 file,
-                f"point {bad[1]} of '{key}' is out of range",
+                f"point {bad[0]} of '{key}' is out of range",
                 place=place,
                 expected="pixels and a confidence from 0 to 1",
                 remedy="scale with --keypoint_scale 0 (pixels)",

@@ -26,7 +26,7 @@ from microgesture.formats.source import PathLike
 
 @dataclass(frozen=True, eq=False)
 class PysklClip:
-    """One annotation: `name` is its `frame_dir`, `label` None where test labels are withheld, one track per person."""
+    """One annotation: `name` is its `frame_dir`, one track per person; `label` is None where it is withheld (-1)."""
 
     name: str
     label: int | None
@@ -91,8 +91,9 @@ def _clip(path: PathLike, number: int, row: Any, skeleton: Skeleton, fps: float)
         raise _wrong(path, place, "'frame_dir' is missing", "a dict with a name")
     name, label = str(row["frame_dir"]), row.get("label")
     place += f" ('{name[:40]}')"
-    if label is not None and not (isinstance(label, (int, np.integer)) and 0 <= label < 1 << 31):
-        raise _wrong(path, place, "'label' is not a class", "a whole number from 0")
+    if label is not None and not (isinstance(label, (int, np.integer)) and -1 <= label < 1 << 31):
+        raise _wrong(path, place, "'label' is not a class", "a whole number from 0, or -1 where it is withheld")
+    label = None if label == -1 else label
     points = _floats(path, place, row, "keypoint")
     if points.ndim == 3:
         points = points[None]

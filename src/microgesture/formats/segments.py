@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import isfinite
+from types import TracebackType
 
-from microgesture.core.errors import FormatError
+from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.segment import Segment, Timeline
 from microgesture.core.taxonomy import Label, Taxonomy
 from microgesture.formats.source import EVENT_LIMIT, PathLike
@@ -17,8 +18,40 @@ TIME_LIMIT = 48 * 3600.0
 PERSON_LIMIT = 64
 """Persons a timeline may have."""
 
-_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{0,18})?|\.\d{1,18})([eE][+-]?\d{1,3})?\Z", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d{0,25})?|\.\d{1,25})([eE][+-]?\d{1,3})?\Z", re.ASCII)
 _PERSON = re.compile(r"person (\d{1,3})(?:\D|\Z)", re.ASCII | re.IGNORECASE)
+
+Problems = list[FormatError]
+"""Where readers put what they refuse, if they are given such a list: the row is left out and the next one is read."""
+
+
+class each_row:
+    """What is wrong inside the block ends the reading, or, with a list of problems, is added to it.
+
+    Example:
+        >>> found: Problems = []
+        >>> for text in ("1", "x", "2"):
+        ...     with each_row(found):
+        ...         _ = number("t.csv", f"line {text}", "start", text)
+        >>> [problem.place for problem in found]
+        ['line x']
+    """
+
+    __slots__ = ("_problems",)
+
+    def __init__(self, problems: Problems | None) -> None:
+        self._problems = problems
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if self._problems is None or not isinstance(error, FormatError):
+            return False
+        self._problems.append(error)
+        return True
 
 
 def milliseconds(segment: Segment) -> tuple[int, int]:
@@ -54,6 +87,21 @@ def number(path: PathLike, place: str, name: str, text: str) -> float:
             remedy="correct the value or remove the row",
         )
     return value
+
+
+def person_number(path: PathLike, place: str, text: str) -> int:
+    """A whole number from 0 to 63; see `number`."""
+    value = number(path, place, "person", text)
+    if value != int(value) or not 0 <= value < PERSON_LIMIT:
+        whole = value == int(value)
+        raise FormatError(
+            path,
+            f"person is {int(value) if whole else value}",
+            place=place,
+            expected=f"0 to {PERSON_LIMIT - 1}" if whole else "a whole number",
+            remedy="number the persons from 0",
+        )
+    return int(value)
 
 
 def label(path: PathLike, place: str, taxonomy: Taxonomy, text: str) -> Label:
@@ -129,6 +177,47 @@ def too_many(path: PathLike, count: int, limit: int | None = None) -> FormatErro
         expected=f"at most {limit or EVENT_LIMIT:,}",
         remedy="split the recording",
     )
+
+
+def raters(path: PathLike, line: Timeline | Mapping[str, Timeline]) -> tuple[Timeline, dict[str, Timeline]]:
+    """One timeline as {"": timeline}, several as they are; the first stands for taxonomy and duration.
+
+    Raises:
+        UsageError: no rater, names that are empty or cannot be printed, or raters of different recordings.
+    """
+    if isinstance(line, Timeline):
+        return line, {"": line}
+    if not line:
+        raise UsageError(f"{path}: no rater; give at least one")
+    for name in line:
+        if not name or name != name.strip() or not name.isprintable() or len(name) > 80:
+            raise UsageError(f"{path}: rater {name[:40]!r}; expected a name of 1 to 80 letters, no blanks around it")
+    first = next(iter(line.values()))
+    for name, other in line.items():
+        if other.taxonomy != first.taxonomy:
+            raise UsageError(f"{path}: rater '{name}' uses '{other.taxonomy.key}', others '{first.taxonomy.key}'")
+        if round(other.duration, 3) != round(first.duration, 3):
+            raise UsageError(
+                f"{path}: the recording of rater '{name}' lasts {other.duration:.3f} s, that of others"
+                f" {first.duration:.3f} s; give all of them the same duration"
+            )
+    return first, dict(line)
+
+
+def one_of(path: PathLike, found: Mapping[str, Timeline], rater: str | None) -> Timeline:
+    """The timeline of the rater asked for, or of the only one there is."""
+    if rater is None and len(found) == 1:
+        return next(iter(found.values()))
+    if rater is None or rater not in found:
+        names = ", ".join(name[:40] or "(no name)" for name in list(found)[:20]) or "none"
+        raise FormatError(
+            path,
+            f"holds {len(found)} raters" if rater is None else f"no rater {_short(rater)}",
+            place="raters",
+            expected=f"one of {names}",
+            remedy="name one with rater= (--rater on the command line)",
+        )
+    return found[rater]
 
 
 class Persons:

@@ -1,12 +1,13 @@
-"""Opening an input: is it there, is it a file, is it of a sensible size, is it text?"""
+"""Opening an input: is it there, is it a file, is it of a sensible size, is it text? And rates and sizes as text."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
-from microgesture.core.errors import FormatError, NoInput, NotPermitted
+from microgesture.core.errors import FormatError, NoInput, NotPermitted, UsageError
 
 PathLike = str | os.PathLike[str]
 
@@ -82,3 +83,41 @@ def read_text(path: PathLike, limit: int = TEXT_LIMIT) -> str:
             place=f"byte {error.start}",
             remedy="save it as text in UTF-8; if it is not a text file, the wrong file was named",
         ) from error
+
+
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(?:/(\d{1,9}))?", re.ASCII)
+_SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})", re.ASCII)
+
+
+def frame_rate(text: str) -> float:
+    """Frames per second as people and containers write them: a number, or a fraction.
+
+    Raises:
+        UsageError: anything else, or outside 0.1 to 1000.
+
+    Example:
+        >>> round(frame_rate("30000/1001"), 3), frame_rate("25")
+        (29.97, 25.0)
+    """
+    found = _RATE.fullmatch(text.strip())
+    divisor = float(found[2] or 1) if found else 0.0
+    rate = float(found[1]) / divisor if found and divisor else 0.0
+    if not 0.1 <= rate <= 1000:
+        raise UsageError(f"frame rate {text[:40]!r}; expected 0.1 to 1000 per second, such as 25, 29.97 or 30000/1001")
+    return rate
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """Width and height of a picture in pixels.
+
+    Raises:
+        UsageError: not two whole numbers from 1 to 16,384.
+
+    Example:
+        >>> frame_size("1280x720")
+        (1280, 720)
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found or not all(0 < int(side) <= 16_384 for side in found.groups()):
+        raise UsageError(f"size {text[:40]!r}; expected width x height in pixels, such as 1280x720")
+    return int(found[1]), int(found[2])

@@ -9,7 +9,7 @@ from microgesture.core.segment import Segment, Timeline
 from microgesture.core.taxonomies import TAXONOMIES
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.formats.safe_json import read_json, write_json
-from microgesture.formats.segments import milliseconds, segment, timeline
+from microgesture.formats.segments import Problems, each_row, milliseconds, segment, timeline
 from microgesture.formats.source import PathLike
 
 FORMAT, VERSION = "microgesture-timeline", 1
@@ -45,11 +45,14 @@ def write_timeline_json(line: Timeline, path: PathLike, *, media: str | None = N
     write_json(path, value)
 
 
-def read_timeline_json(path: PathLike, taxonomy: Taxonomy | None = None) -> Timeline:
+def read_timeline_json(
+    path: PathLike, taxonomy: Taxonomy | None = None, *, problems: Problems | None = None
+) -> Timeline:
     """Read what `write_timeline_json` wrote.
 
     Args:
         taxonomy: expected label space; by default the one of ours that the file names.
+        problems: see `segments.Problems`.
 
     Raises:
         NoInput, NotPermitted, FormatError: naming the segment; also if the label space differs.
@@ -78,19 +81,21 @@ def read_timeline_json(path: PathLike, taxonomy: Taxonomy | None = None) -> Time
     segments: list[Segment] = []
     for i, row in enumerate(_field(path, "top level", value, "segments", list)):
         place = f"segment {i}"
-        if not isinstance(row, dict):
-            raise FormatError(path, "not an object", place=place, remedy="restore the file")
-        id, person = (_field(path, place, row, name, int) for name in ("id", "person"))
-        if not 0 <= id < len(taxonomy) or row.get("label") != taxonomy[id].name:
-            raise FormatError(
-                path,
-                f"id {str(id)[:20]} and label {str(row.get('label'))[:40]!r} do not belong together",
-                place=place,
-                expected=f"a class of '{taxonomy.key}'",
-                remedy="correct one of them",
-            )
-        start, end, score = (float(_field(path, place, row, name, (int, float))) for name in ("start", "end", "score"))
-        segments.append(segment(path, place, start, end, taxonomy[id], score, person))
+        with each_row(problems):
+            if not isinstance(row, dict):
+                raise FormatError(path, "not an object", place=place, remedy="restore the file")
+            id, person = (_field(path, place, row, name, int) for name in ("id", "person"))
+            if not 0 <= id < len(taxonomy) or row.get("label") != taxonomy[id].name:
+                raise FormatError(
+                    path,
+                    f"id {str(id)[:20]} and label {str(row.get('label'))[:40]!r} do not belong together",
+                    place=place,
+                    expected=f"a class of '{taxonomy.key}'",
+                    remedy="correct one of them",
+                )
+            numbers = (float(_field(path, place, row, name, (int, float))) for name in ("start", "end", "score"))
+            start, end, score = numbers
+            segments.append(segment(path, place, start, end, taxonomy[id], score, person))
     return timeline(path, segments, taxonomy, float(_field(path, "top level", value, "duration", (int, float))))
 
 

@@ -9,7 +9,17 @@ from microgesture.core.durable import write_text
 from microgesture.core.errors import FormatError
 from microgesture.core.segment import Timeline
 from microgesture.core.taxonomy import Taxonomy
-from microgesture.formats.segments import Persons, label, milliseconds, number, segment, timeline, too_many
+from microgesture.formats.segments import (
+    Persons,
+    Problems,
+    each_row,
+    label,
+    milliseconds,
+    number,
+    segment,
+    timeline,
+    too_many,
+)
 from microgesture.formats.source import EVENT_LIMIT, PathLike, read_text
 
 _TIME = r"(?:(\d{2,4}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
@@ -30,8 +40,13 @@ def write_vtt(line: Timeline, path: PathLike) -> None:
     write_text(path, "\n\n".join(blocks) + "\n")
 
 
-def read_vtt(path: PathLike, taxonomy: Taxonomy, duration: float | None = None) -> Timeline:
+def read_vtt(
+    path: PathLike, taxonomy: Taxonomy, duration: float | None = None, *, problems: Problems | None = None
+) -> Timeline:
     """Cues whose text is a label of the taxonomy, with or without a voice and a score in brackets.
+
+    Args:
+        problems: see `segments.Problems`.
 
     Raises:
         NoInput, NotPermitted, FormatError: naming the line.
@@ -62,35 +77,37 @@ def read_vtt(path: PathLike, taxonomy: Taxonomy, duration: float | None = None) 
         if "-->" not in block[0]:  # the name of the cue
             block, first = block[1:], first + 1
         place = f"line {first + 1}"
-        timing = _TIMING.match(block[0]) if block else None
-        if timing is None:
-            raise FormatError(
-                path,
-                f"no times in a cue: {(block or [''])[0][:40]!r}",
-                place=place,
-                expected="00:00:01.000 --> 00:00:02.500",
-                remedy="correct the cue or remove it",
+        with each_row(problems):
+            timing = _TIMING.match(block[0]) if block else None
+            if timing is None:
+                raise FormatError(
+                    path,
+                    f"no times in a cue: {(block or [''])[0][:40]!r}",
+                    place=place,
+                    expected="00:00:01.000 --> 00:00:02.500",
+                    remedy="correct the cue or remove it",
+                )
+            text = " ".join(block[1:])
+            voice = _VOICE.search(text)
+            words = unescape(_TAG.sub("", text)).strip()
+            score = _SCORE.search(words)
+            graded = score is not None and score[1][:1].isdigit()
+            cues.append(
+                (
+                    place,
+                    _seconds(timing.groups()[:4]),
+                    _seconds(timing.groups()[4:]),
+                    voice[1] if voice else "",
+                    words[: score.start()] if graded and score else words,
+                    number(path, place, "score", score[1]) if graded and score else 1.0,
+                )
             )
-        text = " ".join(block[1:])
-        voice = _VOICE.search(text)
-        words = unescape(_TAG.sub("", text)).strip()
-        score = _SCORE.search(words)
-        graded = score is not None and score[1][:1].isdigit()
-        cues.append(
-            (
-                place,
-                _seconds(timing.groups()[:4]),
-                _seconds(timing.groups()[4:]),
-                voice[1] if voice else "",
-                words[: score.start()] if graded and score else words,
-                number(path, place, "score", score[1]) if graded and score else 1.0,
-            )
-        )
     persons = Persons(path, (voice for _, _, _, voice, _, _ in cues))
-    segments = (
-        segment(path, place, start, end, label(path, place, taxonomy, words), score, persons[voice])
-        for place, start, end, voice, words, score in cues
-    )
+    segments = []
+    for place, start, end, speaker, name, grade in cues:
+        with each_row(problems):
+            meaning = label(path, place, taxonomy, name)
+            segments.append(segment(path, place, start, end, meaning, grade, persons[speaker]))
     return timeline(path, segments, taxonomy, duration)
 
 
