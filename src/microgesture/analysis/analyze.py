@@ -114,6 +114,7 @@ def analyze(
     taxonomy: str | Taxonomy = "imigue",
     persons: int = 1,
     fps: float | None = None,
+    size: tuple[int, int] | None = None,
     model: str | Path = "base",
     resume: bool = True,
     progress: Progress | None = None,
@@ -132,7 +133,7 @@ def analyze(
         out: folder for the results; created if absent.
         taxonomy: label space or its key.
         persons: people to follow in a video.
-        fps: frame rate of a pose file of OpenPose, which does not say it.
+        fps, size: frame rate and picture size (width, height) of pose files that do not say them.
         model: name of a shipped model, or its folder.
         resume: go on where an earlier run of the same settings stopped; False begins anew.
         progress: called as `progress(stage, done, total)`.
@@ -158,7 +159,9 @@ def analyze(
             (folder / JOURNAL).unlink(missing_ok=True)
         with clock("pose"):
             if poses is None:
-                poses = open_poses(source, folder / "pose", persons=persons, fps=fps, resume=resume, progress=tell)
+                poses = open_poses(
+                    source, folder / "pose", persons=persons, fps=fps, size=size, resume=resume, progress=tell
+                )
         with clock("model"):
             if recogniser is None:
                 from microgesture.analysis.recogniser import Recogniser

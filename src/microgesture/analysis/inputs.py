@@ -23,14 +23,23 @@ def check_recording(path: Path) -> None:
         check_file(path)
 
 
-def open_poses(path: Path, folder: Path, *, persons: int, fps: float | None, resume: bool, progress: Progress) -> Poses:
+def open_poses(
+    path: Path,
+    folder: Path,
+    *,
+    persons: int,
+    fps: float | None,
+    size: tuple[int, int] | None,
+    resume: bool,
+    progress: Progress,
+) -> Poses:
     """Poses of a recording, kept in `folder` and taken from there the next time; see `pose.estimate.estimate`.
 
     What is wrong with the recording is not warned of here but stands in `notes`.
 
     Raises:
         NoInput, NotPermitted, FormatError: the recording cannot be read.
-        UsageError: a file of OpenPose, and no `fps`.
+        UsageError: a file of poses without a frame rate, and no `fps`.
     """
     from microgesture.pose.estimate import estimate
 
@@ -41,6 +50,7 @@ def open_poses(path: Path, folder: Path, *, persons: int, fps: float | None, res
             folder,
             persons=persons,
             fps=fps,
+            size=size,
             resume=resume,
             progress=lambda done, total: progress("finding poses", done, total or 0.0),
         )

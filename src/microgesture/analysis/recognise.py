@@ -33,6 +33,7 @@ def recognise(
     top: int = 5,
     persons: int = 1,
     fps: float | None = None,
+    size: tuple[int, int] | None = None,
     model: str | Path = "base",
     recogniser: ClipRecogniser | None = None,
 ) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def recognise(
         taxonomy: label space or its key.
         top: classes to list, at most K.
         persons: people to follow in a video.
-        fps: frame rate of a pose file of OpenPose, which does not say it.
+        fps, size: frame rate and picture size (width, height) of pose files that do not say them.
         model: name of a shipped model, or a folder.
         recogniser: used instead of loading `model`.
 
@@ -60,7 +61,7 @@ def recognise(
     labels = taxonomy if isinstance(taxonomy, Taxonomy) else taxonomy_of(taxonomy)
     if not 1 <= top <= len(labels):
         raise UsageError(f"top {top} is outside 1..{len(labels)}, the classes of '{labels.key}'")
-    tracks = _tracks(Path(path), persons, fps)
+    tracks = _tracks(Path(path), persons, fps, size)
     if recogniser is None:
         from microgesture.analysis.recogniser import Recogniser
 
@@ -69,12 +70,12 @@ def recognise(
     return {"input": str(path), "taxonomy": labels.key, "people": people}
 
 
-def _tracks(path: Path, persons: int, fps: float | None) -> list[PoseTrack]:
+def _tracks(path: Path, persons: int, fps: float | None, size: tuple[int, int] | None) -> list[PoseTrack]:
     from microgesture.analysis.inputs import check_recording
     from microgesture.pose.estimate import estimate_clip, read_pose_file
 
     check_recording(path)
-    tracks = read_pose_file(path, fps)
+    tracks = read_pose_file(path, fps, size)
     return estimate_clip(path, persons=persons) if tracks is None else tracks[:persons]
 
 

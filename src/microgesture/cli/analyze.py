@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from microgesture.cli.check import Rate, Size
 from microgesture.cli.console import Debug, Json, Quiet, complain, data, data_json, progress, say
 
 Taxonomy = Annotated[str, typer.Option("--taxonomy", "-t", help="Label space: imigue, smg or ma52.")]
 Persons = Annotated[int, typer.Option(min=1, max=64, help="How many people to follow.")]
-Fps = Annotated[float | None, typer.Option(min=0.1, max=1000, help="Frame rate of a file of OpenPose.")]
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or its folder.")]
 
 
@@ -25,7 +25,8 @@ def analyze(
     ] = None,
     taxonomy: Taxonomy = "imigue",
     persons: Persons = 1,
-    fps: Fps = None,
+    fps: Rate = None,
+    size: Size = None,
     model: Model = "base",
     state: Annotated[
         Path | None,
@@ -45,6 +46,7 @@ def analyze(
     """
     from microgesture.analysis import analyze as analysis
     from microgesture.analysis.states import read_states
+    from microgesture.formats.source import frame_rate, frame_size
     from microgesture.report.html import write_report
     from microgesture.report.skeleton_video import write_skeleton_video
 
@@ -56,7 +58,8 @@ def analyze(
             folder,
             taxonomy=taxonomy,
             persons=persons,
-            fps=fps,
+            fps=frame_rate(fps) if fps else None,
+            size=frame_size(size) if size else None,
             model=model,
             resume=resume,
             progress=show,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from microgesture.cli.analyze import Taxonomy
+from microgesture.cli.check import Rate, Size
 from microgesture.cli.console import Debug, Json, Quiet, data, data_json
 from microgesture.core.errors import FormatError, NoInput
 
@@ -18,6 +19,8 @@ def info(
         typer.Argument(readable=False, metavar="FILE", help="Video, pose file, clips, timeline, or folder of ours."),
     ],
     taxonomy: Taxonomy = "imigue",
+    fps: Rate = None,
+    size: Size = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -28,7 +31,7 @@ def info(
     """
     if not path.exists():
         raise NoInput(f"{path}: does not exist")
-    facts = _folder(path) if path.is_dir() else _file(path, taxonomy)
+    facts = _folder(path, fps, size) if path.is_dir() else _file(path, taxonomy, fps, size)
     if as_json:
         data_json({"path": str(path), **facts})
         return
@@ -36,7 +39,7 @@ def info(
         data(f"{name:10} {', '.join(map(str, value)) if isinstance(value, list) else value}")
 
 
-def _folder(path: Path) -> dict[str, Any]:
+def _folder(path: Path, fps: str | None, size: str | None) -> dict[str, Any]:
     if (path / "model.safetensors").is_file():
         known = _plain(path / "config.json")
         facts = ("version", "recipe", "seed", "skeleton", "frames", "fps", "persons", "parameters", "sha256")
@@ -64,35 +67,27 @@ def _folder(path: Path) -> dict[str, Any]:
             "duration": round(store.info.duration, 3),
             "complete": store.complete,
         }
+    if any(path.glob("*_keypoints.json")):
+        return _poses(path, fps, size)
     remedy = "name the folder that holds model.safetensors, analysis.json or index.json"
     raise FormatError(path, "this folder is none of ours", expected="a model, an analysis or poses", remedy=remedy)
 
 
-def _file(path: Path, taxonomy: str) -> dict[str, Any]:
+def _file(path: Path, taxonomy: str, fps: str | None, size: str | None) -> dict[str, Any]:
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        from microgesture.formats.pose_npz import read_npz
         from microgesture.formats.safe_zip import open_zip
 
         with open_zip(path) as archive:
             if "label.npy" in archive.namelist():
                 return _clips(path)
-        tracks = read_npz(path)
-        first = tracks[0]
-        return {
-            "kind": "poses",
-            "layout": first.skeleton.name,
-            "joints": len(first.skeleton),
-            "persons": len(tracks),
-            "frames": len(first),
-            "fps": first.fps,
-            "size": list(first.size),
-            "duration": round(first.duration, 3),
-        }
+        return _poses(path, fps, size)
     if suffix in (".pkl", ".pickle"):
         return _pyskl(path)
-    if suffix in (".csv", ".json", ".eaf", ".vtt"):
-        return _timeline(path, suffix, taxonomy)
+    if suffix in (".csv", ".tsv", ".json", ".eaf", ".vtt", ".boris", ".xlsx"):
+        from microgesture.formats.poses import pose_kind
+
+        return _timeline(path, taxonomy) if pose_kind(path) is None else _poses(path, fps, size)
     from microgesture.formats.video import probe
 
     video = probe(path)
@@ -141,24 +136,48 @@ def _pyskl(path: Path) -> dict[str, Any]:
     return {"kind": "clips of PYSKL", "clips": len(rows), "splits": [str(name) for name in splits]}
 
 
-def _timeline(path: Path, suffix: str, taxonomy: str) -> dict[str, Any]:
-    from microgesture.core.taxonomies import taxonomy as taxonomy_of
-    from microgesture.formats.eaf import read_eaf
-    from microgesture.formats.timeline_csv import read_csv
-    from microgesture.formats.timeline_json import read_timeline_json
-    from microgesture.formats.webvtt import read_vtt
+def _poses(path: Path, fps: str | None, size: str | None) -> dict[str, Any]:
+    from microgesture.formats.poses import pose_kind, read_poses
+    from microgesture.formats.source import frame_rate, frame_size
 
-    if suffix == ".json":  # states its own label space
-        timeline = read_timeline_json(path)
-    else:
-        timeline = {".csv": read_csv, ".eaf": read_eaf, ".vtt": read_vtt}[suffix](path, taxonomy_of(taxonomy))
+    rate, sides = frame_rate(fps) if fps else None, frame_size(size) if size else None
+    tracks = read_poses(path, fps=rate, size=sides)
+    if not tracks:
+        return {"kind": "poses", "format": pose_kind(path), "persons": 0}
+    first = tracks[0]
+    return {
+        "kind": "poses",
+        "format": pose_kind(path),
+        "layout": first.skeleton.name,
+        "joints": len(first.skeleton),
+        "persons": len(tracks),
+        "frames": len(first),
+        "fps": first.fps,
+        "size": list(first.size),
+        "duration": round(first.duration, 3),
+    }
+
+
+def _timeline(path: Path, taxonomy: str) -> dict[str, Any]:
+    from microgesture.core.taxonomies import taxonomy as taxonomy_of
+    from microgesture.formats.timelines import read_raters, timeline_kind
+
+    kind = timeline_kind(path)
+    # JSON states its own label space
+    lines = read_raters(path, None if kind == "json" else taxonomy_of(taxonomy))
+    first = next(iter(lines.values()), None)
+    if first is None:
+        return {"kind": "timeline", "format": kind, "segments": 0}
+    segments = [s for line in lines.values() for s in line]
     return {
         "kind": "timeline",
-        "taxonomy": timeline.taxonomy.key,
-        "segments": len(timeline),
-        "persons": list(timeline.persons),
-        "duration": round(timeline.duration, 3),
-        "labels": sorted({timeline.taxonomy[s.label].name for s in timeline}),
+        "format": kind,
+        "taxonomy": first.taxonomy.key,
+        **({"raters": list(lines)} if len(lines) > 1 else {}),
+        "segments": len(segments),
+        "persons": sorted({s.person for s in segments}),
+        "duration": round(first.duration, 3),
+        "labels": sorted({first.taxonomy[s.label].name for s in segments}),
     }
 
 

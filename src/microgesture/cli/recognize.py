@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from microgesture.cli.analyze import Fps, Model, Persons, Taxonomy
+from microgesture.cli.analyze import Model, Persons, Taxonomy
+from microgesture.cli.check import Rate, Size
 from microgesture.cli.console import Debug, Json, Quiet, complain, data_json, say, table
 
 
@@ -21,7 +22,8 @@ def recognize(
     taxonomy: Taxonomy = "imigue",
     top: Annotated[int, typer.Option(help="How many classes to print, up to all of them.")] = 5,
     persons: Persons = 1,
-    fps: Fps = None,
+    fps: Rate = None,
+    size: Size = None,
     model: Model = "base",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -32,8 +34,17 @@ def recognize(
     Example:  microgesture recognize clip.gif --taxonomy imigue --top 5
     """
     from microgesture.analysis.recognise import recognise
+    from microgesture.formats.source import frame_rate, frame_size
 
-    found = recognise(clip, taxonomy, top=top, persons=persons, fps=fps, model=model)
+    found = recognise(
+        clip,
+        taxonomy,
+        top=top,
+        persons=persons,
+        fps=frame_rate(fps) if fps else None,
+        size=frame_size(size) if size else None,
+        model=model,
+    )
     for person in found["people"]:
         for warning in person["warnings"]:
             complain(f"person {person['person'] + 1}: {warning}")

@@ -61,9 +61,16 @@ def simulate(
 
 
 def _distributed(
-    out: Path, like: str, layout: str, recordings: int, minutes: float | None, clips: int | None, films: bool, seed: int,
+    out: Path,
+    like: str,
+    layout: str,
+    recordings: int,
+    minutes: float | None,
+    clips: int | None,
+    films: bool,
+    seed: int,
     preview: bool,
-) -> None:  # fmt: skip
+) -> None:
     from microgesture.cli.console import progress
     from microgesture.simulation.lookalikes.write import Size, write_lookalike
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.track import Array, PoseTrack
-from microgesture.formats.openpose import read_openpose_csv, read_openpose_json, read_openpose_xlsx
-from microgesture.formats.pose_npz import read_npz
+from microgesture.formats.poses import pose_kind, read_poses
 from microgesture.formats.source import check_file
 from microgesture.formats.video import Damage, Frame, probe, read_frames
 from microgesture.pose.assemble import CANONICAL, body_scale
@@ -75,6 +74,7 @@ def estimate(
     resume: bool = True,
     progress: Progress | None = None,
     fps: float | None = None,
+    size: tuple[int, int] | None = None,
     detector: Callable[[int], Detector] = MediaPipeDetector,
 ) -> PoseStore:
     """Poses of the people in a recording, kept in the folder `out`.
@@ -89,7 +89,7 @@ def estimate(
         persons: how many people to follow, 1 to 64. With more than one, see `pose.people` for the limits.
         resume: False starts anew.
         progress: called after every frame with seconds done and seconds in all (None if unknown).
-        fps: frames per second of OpenPose's files, which do not say; not used otherwise.
+        fps, size: frames per second and picture size of pose files that do not say; not used otherwise.
         detector: makes the detector for a number of persons.
 
     Returns:
@@ -107,7 +107,7 @@ def estimate(
     """
     if not 1 <= persons <= PERSON_LIMIT:
         raise UsageError(f"persons is {persons}, expected 1 to {PERSON_LIMIT}")
-    tracks = read_pose_file(path, fps)
+    tracks = read_pose_file(path, fps, size)
     if tracks is not None:
         more = len(tracks) - persons
         notes = [f"{Path(path).name} holds {len(tracks)} people; followed: {persons}"] if more > 0 else []
@@ -144,27 +144,26 @@ def estimate_clip(
     return [t for t in tracks if t.score.any()] or tracks[:1]
 
 
-def read_pose_file(path: str | PathLike[str], fps: float | None = None) -> list[PoseTrack] | None:
+def read_pose_file(
+    path: str | PathLike[str], fps: float | None = None, size: tuple[int, int] | None = None
+) -> list[PoseTrack] | None:
     """Tracks of a file or folder of poses, one per person, times from 0; None if its name is not that of one.
+
+    Args:
+        fps, size: what the file does not say, see `formats.poses.read_poses`; tables of OpenPose are taken to be
+            iMiGUE's, of 1280 x 720 pixels, unless a size is given.
 
     Raises:
         NoInput, NotPermitted, FormatError: it cannot be read, or holds no frame.
-        UsageError: one of OpenPose's and no `fps`.
+        UsageError: the frame rate is needed and not given.
     """
     file = Path(path)
-    kind = ".json" if file.is_dir() else file.suffix.casefold()
-    if kind not in (".npz", ".csv", ".xlsx", ".json"):
+    if not file.is_dir() and file.suffix.casefold() not in (".npz", ".csv", ".xlsx", ".json"):
         return None
-    tracks: Sequence[PoseTrack]
-    if kind == ".npz":
-        tracks = read_npz(file)
-    elif fps is None:
-        raise UsageError(f"{file}: a file of OpenPose does not say its frame rate; give it with --fps")
-    elif kind == ".json":
-        tracks = read_openpose_json(file, fps=fps)
-    else:
-        tracks = [(read_openpose_csv if kind == ".csv" else read_openpose_xlsx)(file, fps=fps)]
-    tracks = [t for t in tracks if len(t)]
+    table = file.suffix.casefold() in (".csv", ".xlsx")
+    if size is None and table and pose_kind(file) == "openpose":
+        size = (1280, 720)
+    tracks = [t for t in read_poses(file, fps=fps, size=size) if len(t)]
     if not tracks:
         raise FormatError(file, "holds no frame with a pose", remedy="check what was exported")
     first = min(t.times[0] for t in tracks)
