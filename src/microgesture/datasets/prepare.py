@@ -583,14 +583,16 @@ def _join(source: Source, found: Found, root: Path, folder: Path, plan: str, tel
     findings = [asdict(f) | {"path": _below(f.path, root)} for f in found.findings]
     total = len(found.units)
     tables = {file: _Rows(file, folder / file) for file in (RECORDINGS, CLIPS, STATES)}
-    row = number = 0
+    row, number, whole = 0, 0, hashlib.sha256()
     with writing(folder / FRAMES), (folder / FRAMES).open("wb") as frames:
         for i in range(total):
             part = parts / f"{i:06}"
             content = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
             findings += content["findings"]
-            with part.with_suffix(".frames").open("rb") as held_frames:
-                shutil.copyfileobj(held_frames, frames, 1 << 20)
+            with part.with_suffix(".frames").open("rb") as piece:
+                while block := piece.read(1 << 20):
+                    frames.write(block)
+                    whole.update(block)
             for r in content["recordings"]:
                 split, (width, height) = r["split"], r["size"]
                 names[r["name"]] += 1
@@ -654,7 +656,13 @@ def _join(source: Source, found: Found, root: Path, folder: Path, plan: str, tel
         "rows": rows,
         "classes": classes,
         "findings": findings,
-        "files": {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in FILES},
+        "files": {
+            name: {
+                "bytes": (folder / name).stat().st_size,
+                "sha256": whole.hexdigest() if name == FRAMES else sha256(folder / name),
+            }
+            for name in FILES
+        },
     }
 
 
