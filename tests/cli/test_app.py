@@ -21,7 +21,10 @@ from microgesture.cli.console import Debug
 from microgesture.core import errors
 from microgesture.core.errors import FormatError, MicrogestureError, MissingExtra
 
-COMMANDS = ["analyze", "recognize", "simulate", "train", "test", "systems", "datasets", "info", "doctor", "version"]
+COMMANDS = [
+    *("analyze", "recognize", "simulate", "prepare", "inspect", "train", "test", "submit", "compare"),
+    *("agree", "check", "convert", "systems", "datasets", "info", "doctor", "version"),
+]
 
 
 def run(*arguments: str) -> Result:

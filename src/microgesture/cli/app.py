@@ -13,13 +13,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from microgesture.cli.agree import agree
 from microgesture.cli.analyze import analyze
+from microgesture.cli.check import check
+from microgesture.cli.compare import compare
 from microgesture.cli.console import complain, settings
+from microgesture.cli.convert import convert
 from microgesture.cli.doctor import doctor, version
 from microgesture.cli.info import info
+from microgesture.cli.inspect import inspect
 from microgesture.cli.listing import datasets, systems
+from microgesture.cli.prepare import prepare
 from microgesture.cli.recognize import recognize
 from microgesture.cli.simulate import simulate
+from microgesture.cli.submit import submit
 from microgesture.cli.train import test, train
 from microgesture.core.errors import MicrogestureError
 
@@ -106,13 +113,20 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(recognize)
+app.command()(agree)
 app.command()(simulate)
+app.command()(prepare)
+app.command()(inspect)
 # `--data.x y` goes to the recipe's own parser
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command()(test)
+app.command()(submit)
+app.command()(compare)
 app.command()(systems)
 app.command()(datasets)
 app.command()(info)
+app.command()(check)
+app.command()(convert)
 app.command()(doctor)
 app.command()(version)
 
