@@ -13,7 +13,8 @@ from microgesture.core.errors import CheckFailed, FormatError
 from microgesture.datasets.prepare import Finding
 from microgesture.formats.source import read_text
 
-_MANY = 5_000_000  # files; no data set has so many, a home folder may
+FILE_LIMIT = 5_000_000
+"""Files and folders below a root; no data set has so many, a home folder may."""
 _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?\Z", re.ASCII)
 
 
@@ -59,8 +60,8 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
     for place, inner, names in os.walk(root, onerror=refuse, followlinks=True):
         folders += [Path(place, name) for name in inner]
         files += [Path(place, name) for name in names]
-        if len(folders) + len(files) > _MANY:
-            raise CheckFailed(f"{root}: holds more than {_MANY:,} files; name the folder of the data set itself")
+        if len(folders) + len(files) > FILE_LIMIT:
+            raise CheckFailed(f"{root}: holds more than {FILE_LIMIT:,} files; name the folder of the data set itself")
     return sorted(folders), sorted(files)
 
 
