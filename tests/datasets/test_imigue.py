@@ -274,3 +274,12 @@ def test_a_wrong_root(tmp_path: Path) -> None:
 def test_class_table() -> None:
     groups = [label.group for label in IMIGUE]
     assert [groups.count(g) for g in ("Body", "Head", "Hand", "Body-Hand", "Head-Hand", "none")] == [3, 4, 7, 8, 9, 1]
+
+
+def test_frames_out_of_order_are_refused_with_their_line(copy: Path) -> None:
+    table = copy / TRAIN / "0184" / "0184_light_hand.csv"
+    lines = table.read_text().splitlines()
+    lines[20], lines[21] = lines[21], lines[20]
+    table.write_text("\n".join(lines))
+    (line,) = run(copy).summary("refused")
+    assert "0184_light_hand.csv, line 22: frame number 20 after 21; expected numbers that rise. Sort the rows" in line

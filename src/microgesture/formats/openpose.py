@@ -114,7 +114,7 @@ def _table(
     if width not in layouts:
         known = " or ".join(f"{n} ({_words_for(n, SKELETONS[name])})" for n, name in layouts.items())
         raise FormatError(path, f"{width} columns", place=cells[0][0], expected=known, remedy="check that it is whole")
-    values = np.zeros((len(cells), width))
+    values, sound = np.zeros((len(cells), width)), []
     for i, (place, row) in enumerate(cells):
         with each_row(problems):
             if len(row) != width:
@@ -122,6 +122,17 @@ def _table(
                     path, f"{len(row)} columns", place=place, expected=f"{width} as in the rows before", remedy=_AGAIN
                 )
             values[i] = [_real(cell) for cell in row]
+            sound.append(i)
+    numbers = values[sound, 0]
+    for i in _out_of_order(numbers) if width % 3 else ():
+        with each_row(problems):
+            raise FormatError(
+                path,
+                f"frame number {numbers[i]:g} after {numbers[i - 1]:g}",
+                place=cells[sound[i]][0],
+                expected="numbers that rise",
+                remedy="sort the rows by frame and keep one of each",
+            )
     skeleton = SKELETONS[layouts[width]]
     points = values[:, width - 3 * len(skeleton) :].reshape(len(cells), len(skeleton), 3)
     good = _possible(points)
@@ -138,6 +149,13 @@ def _table(
             )
         points[frame] = 0
     return _track(points, skeleton, fps, size)
+
+
+def _out_of_order(numbers: Matrix) -> NDArray[np.intp]:
+    """Rows whose frame number does not rise; a column that says the same everywhere is none of frame numbers."""
+    if not len(numbers) or (numbers == numbers[0]).all():
+        return np.zeros(0, np.intp)
+    return np.flatnonzero(~(np.diff(numbers) > 0)) + 1  # NaN does not rise either
 
 
 def _words_for(width: int, skeleton: Skeleton) -> str:
