@@ -216,3 +216,13 @@ def test_every_refused_row_is_named_and_the_others_are_read(
     line = timelines.read_timeline(path, SMG, problems=problems)
     assert sorted(str(p.place) for p in problems) == sorted(places)
     assert Segment(5, 6, 2) in line.segments
+
+
+def test_a_table_of_kinect_is_known_by_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "Sample0001_skeleton.csv"
+    path.write_text("\n".join([",".join(["0.5"] * 275)] * 3) + "\n")
+    assert poses.pose_kind(path) == "kinect"
+    with pytest.raises(UsageError, match="a file of Kinect does not say its frame rate"):
+        poses.read_poses(path)
+    (track,) = poses.read_poses(path, fps=28)
+    assert (track.skeleton.name, len(track), track.xy.shape[2]) == ("kinect25", 3, 3)

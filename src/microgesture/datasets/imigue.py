@@ -34,10 +34,10 @@ from microgesture.core.errors import CheckFailed, FormatError, UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import IMIGUE as TAXONOMY
 from microgesture.core.taxonomies import imigue_id
+from microgesture.datasets.arrays import padded_clips
 from microgesture.datasets.prepare import Cut, Finding, Found, Recorded, StateCut, Unit
 from microgesture.datasets.rows import ids, walk, whole_rows
 from microgesture.datasets.store import RECORDINGS, StoredDataset
-from microgesture.formats import safe_pickle
 from microgesture.formats.openpose import read_openpose_csv
 from microgesture.formats.safe_csv import read_table
 from microgesture.formats.video import probe
@@ -70,6 +70,7 @@ SIZE = (1280, 720)
 _FOLDERS = {"imigue_skeleton_train": "train", "imigue_skeleton_validate": "val", "imigue_skeleton_test": "test"}
 _ARRAYS = ("train_data.npy", "valid_data.npy", "test_data.npy")
 _VIDEO = re.compile(r"\d{4}\Z", re.ASCII)
+_ARRAY_NAME = re.compile(r"\d{4}", re.ASCII)
 
 
 def split_of(video: int) -> str:
@@ -224,35 +225,16 @@ def _arrays(root: Path, files: list[Path]) -> Found:
 
 def _read_arrays(unit: Unit, fps: float) -> Iterator[Recorded | Finding]:
     """The baseline's arrays: zero-padded clips of 22 joints. The public training labels hold train and val together."""
-    path, labels = unit.files
-    names, codes = _names(labels)
-    try:
-        data = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise FormatError(path, f"not an array ({error})", remedy="fetch the file again") from error
-    if data.ndim != 5 or data.shape[1:] != (3, 90, 22, 1) or len(data) != len(names):
-        expected = f"({len(names)}, 3, 90, 22, 1)"
-        raise FormatError(path, f"has shape {data.shape}", expected=expected, remedy="fetch the file again")
-    for name, code, clip in zip(names, codes, data, strict=True):
-        points = np.moveaxis(np.asarray(clip[..., 0], np.float32), 0, -1)  # (90, 22, 3)
-        seen = np.flatnonzero(points.any((1, 2)))
-        if not len(seen):
-            yield Finding("refused", "a clip without any point", str(path), f"clip {name}")
+    for item in padded_clips(unit.files[0], unit.files[1], (3, 90, 22, 1), _ARRAY_NAME):
+        if isinstance(item, Finding):
+            yield item
             continue
-        points = points[: seen[-1] + 1]  # the padding at the end is no motion
+        name, code, points = item
         split = split_of(int(name[:4]))
         yield Recorded(
             name, split, points[None, ..., :2], np.clip(points[None, ..., 2], 0, 1), fps,
             [Cut(name, code, 0, len(points))], size=SIZE,
         )  # fmt: skip
-
-
-def _names(path: Path) -> tuple[Sequence[str], Sequence[int]]:
-    value = safe_pickle.load(path)
-    good = isinstance(value, (tuple, list)) and len(value) == 2 and len(value[0]) == len(value[1])
-    if not good or not all(isinstance(n, str) and _VIDEO.match(n[:4]) for n in value[0]):
-        raise FormatError(path, "not names and labels", expected="a pair of lists", remedy="fetch the file again")
-    return value[0], [int(label) for label in value[1]]
 
 
 def _emotions(files: Sequence[Path]) -> dict[int, int]:

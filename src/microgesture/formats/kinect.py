@@ -98,15 +98,13 @@ def _rows(path: PathLike) -> Iterator[tuple[str, list[str]]]:
     file = check_file(path)
     if (size := file.stat().st_size) > SIZE_LIMIT:
         raise FormatError(path, f"the file has {size:,} bytes", expected=f"at most {SIZE_LIMIT:,}", remedy="split it")
-    number = blank = 0
+    blank = 0
     for number, line in enumerate(_lines(file), 1):
         if not line.strip():
             blank = blank or number
             continue
         if blank:  # a frame that is left out would move all that follow away from their labels
-            raise FormatError(
-                path, "the line is empty", place=f"line {blank}", remedy="a row without a person is zeros"
-            )
+            raise FormatError(path, "an empty line", place=f"line {blank}", remedy="a frame without a person is zeros")
         yield f"line {number}", line.split(",")
 
 

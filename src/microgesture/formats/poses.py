@@ -6,6 +6,7 @@
 | `openpose`   | folder of .json, .json, .xlsx, other .csv   | frame rate, size of the picture |
 | `mediapipe`  | .csv with `<landmark>_x`                    | size; the rate, without times   |
 | `deeplabcut` | .csv that begins with `scorer`              | frame rate, size                |
+| `kinect`     | .csv of 275 columns (25 joints x 11)        | frame rate                      |
 | `pyskl`      | .pkl, .pickle                               | frame rate, layout              |
 """
 
@@ -20,6 +21,8 @@ from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.track import PoseTrack
 from microgesture.formats.deeplabcut import read_deeplabcut, write_deeplabcut
+from microgesture.formats.kinect import COLUMNS as KINECT_COLUMNS
+from microgesture.formats.kinect import read_kinect_csv
 from microgesture.formats.mediapipe_csv import read_mediapipe_csv, write_mediapipe_csv
 from microgesture.formats.openpose import (
     read_openpose_csv,
@@ -34,6 +37,7 @@ from microgesture.formats.source import PathLike
 from microgesture.formats.timelines import header_of, timeline_kind
 
 KINDS = ("npz", "openpose", "mediapipe", "deeplabcut", "pyskl")
+"""What is written; a `kinect` table is only read."""
 
 _OF_SUFFIX = {".npz": "npz", ".json": "openpose", ".xlsx": "openpose", ".pkl": "pyskl", ".pickle": "pyskl"}
 
@@ -52,6 +56,8 @@ def pose_kind(path: PathLike) -> str | None:
         header = [cell.lower() for cell in header_of(file)]
         if header[0] == "scorer":
             return "deeplabcut"
+        if len(header) == KINECT_COLUMNS:
+            return "kinect"
         if timeline_kind(file) is not None:
             return None
         axes = sum(cell.endswith(("_x", "_y")) for cell in header)
@@ -94,10 +100,12 @@ def read_poses(
     if kind == "mediapipe":
         return read_mediapipe_csv(file, fps=fps, size=size, problems=problems)
     if fps is None:
-        names = {"openpose": "OpenPose", "deeplabcut": "DeepLabCut", "pyskl": "PYSKL"}
+        names = {"openpose": "OpenPose", "deeplabcut": "DeepLabCut", "pyskl": "PYSKL", "kinect": "Kinect"}
         raise UsageError(f"{file}: a file of {names[kind]} does not say its frame rate; give it with --fps")
     if kind == "deeplabcut":
         return read_deeplabcut(file, fps=fps, size=size, skeleton=skeleton, problems=problems)
+    if kind == "kinect":
+        return (read_kinect_csv(file, fps=fps, problems=problems),)
     if kind == "pyskl":
         return _only_clip(file, skeleton, fps)
     if file.is_dir() or file.suffix.lower() == ".json":

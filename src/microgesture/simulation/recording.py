@@ -35,11 +35,13 @@ class Recording:
         track: the observed person, pixels, canonical layout.
         timeline: true segments of the classes of the taxonomy.
         states: (start, end, name) of the emotional states, "calm" and "tense" in turn.
+        points: float32 (T, 47, 3), where the joints really were, in the space and units of `body`.
     """
 
     track: PoseTrack
     timeline: Timeline
     states: tuple[tuple[float, float, str], ...]
+    points: Array
 
 
 def simulate_recording(
@@ -116,7 +118,7 @@ def simulate_recording(
     pixels = np.where(score[0][..., None] > 0, xy[0] * PIXELS_PER_SW + centre, 0)
     size = (int(8 * PIXELS_PER_SW), int(6 * PIXELS_PER_SW))
     track = PoseTrack(pixels, score[0], fps, size, SKELETON)
-    return Recording(track, Timeline(tuple(segments), space, frames / fps), states)
+    return Recording(track, Timeline(tuple(segments), space, frames / fps), states, whole[0])
 
 
 def _states(rng: np.random.Generator, seconds: float) -> tuple[tuple[float, float, str], ...]:
