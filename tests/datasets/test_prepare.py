@@ -262,6 +262,15 @@ def test_a_folder_that_may_not_be_listed(root: Path, tmp_path: Path, monkeypatch
         prepare(Toy(), root, tmp_path / "s")
 
 
+def test_lists_that_cannot_be_read(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Toy, root: Path) -> Found:
+        raise FormatError(root / "list.csv", "is torn", place="line 3", remedy="fetch it again")
+
+    monkeypatch.setattr(Toy, "find", refuse)
+    with pytest.raises(CheckFailed, match=r"list\.csv, line 3: is torn\. Fetch it again"):
+        prepare(Toy(), root, tmp_path / "s")
+
+
 def test_two_at_once(root: Path, tmp_path: Path) -> None:
     from microgesture.core.durable import held
 

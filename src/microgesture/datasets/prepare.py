@@ -377,7 +377,7 @@ def _find(source: Source, root: Path) -> Found:
         raise CheckFailed(
             f"{error.filename or root}: may not be read ({error.strerror}); check its permissions"
         ) from error
-    except NotPermitted as error:
+    except (FormatError, NoInput, NotPermitted) as error:
         raise CheckFailed(str(error)) from error
     except CheckFailed as error:
         archives = sorted([*root.glob("*.zip"), *root.glob("*/*.zip")])
