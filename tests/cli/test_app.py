@@ -23,7 +23,7 @@ from microgesture.core.errors import FormatError, MicrogestureError, MissingExtr
 
 COMMANDS = [
     *("analyze", "recognize", "simulate", "prepare", "inspect", "train", "test", "submit", "compare"),
-    *("agree", "check", "convert", "systems", "datasets", "info", "doctor", "version"),
+    *("transfer", "emotion", "agree", "check", "convert", "systems", "datasets", "info", "doctor", "version"),
 ]
 
 

@@ -20,6 +20,7 @@ from microgesture.cli.compare import compare
 from microgesture.cli.console import complain, settings
 from microgesture.cli.convert import convert
 from microgesture.cli.doctor import doctor, version
+from microgesture.cli.emotion import emotion
 from microgesture.cli.info import info
 from microgesture.cli.inspect import inspect
 from microgesture.cli.listing import datasets, systems
@@ -28,6 +29,7 @@ from microgesture.cli.recognize import recognize
 from microgesture.cli.simulate import simulate
 from microgesture.cli.submit import submit
 from microgesture.cli.train import test, train
+from microgesture.cli.transfer import transfer
 from microgesture.core.errors import MicrogestureError
 
 EPILOG = (
@@ -120,6 +122,8 @@ app.command()(inspect)
 # `--data.x y` goes to the recipe's own parser
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command()(test)
+app.command()(transfer)
+app.command()(emotion)
 app.command()(submit)
 app.command()(compare)
 app.command()(systems)

@@ -274,7 +274,6 @@ UNIFIED: tuple[Unified, ...] = (
 """Classes that at least two of the data sets share. The assignment is this project's, not a published one."""
 
 
-
 # the data sets that have a class agree about its part of the body
 _LEVEL_OF = tuple(
     next(BODY_LEVEL[key][ids[0]] for key in ("imigue", "smg", "ma52") if (ids := u.ids(key))) for u in UNIFIED
