@@ -140,7 +140,7 @@ import sys
 from tests.datasets.test_prepare import Toy
 from microgesture.datasets.prepare import prepare
 print("go", flush=True)
-prepare(Toy(pause=0.05), sys.argv[1], sys.argv[2], workers=2)
+prepare(Toy(pause=0.05), sys.argv[1], sys.argv[2], workers=1)
 """
 
 
@@ -156,7 +156,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(root: Path, tmp_pa
             assert process.stdout is not None
             process.stdout.readline()
             try:
-                process.wait(draw.uniform(0.0, 0.35))
+                process.wait(draw.uniform(0.0, 0.6))
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 killed += 1

@@ -457,7 +457,8 @@ def _read_units(source: Source, found: Found, root: Path, parts: Path, workers: 
             done += 1
             tell("reading", done, total)
         return
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    # not a plain fork: a progress bar's thread may hold a lock at that moment
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     with ProcessPoolExecutor(min(workers, len(work)), multiprocessing.get_context(method)) as pool:
         waiting: set[Future[None]] = set()
         try:
