@@ -351,7 +351,11 @@ def prepared(key: str, root: Path) -> Store:
     cache = cache_folder() / "stores" / f"{key}-{name}"
     if not (cache / INDEX).exists():
         warnings.warn(f"{root} holds data as distributed; they are prepared once, into {cache}", stacklevel=2)
-    report = prepare(source_of(key), root, cache)
+    try:
+        report = prepare(source_of(key), root, cache)
+    except UsageError:  # the store is of an earlier state of the data, and the cache is ours
+        warnings.warn(f"{root} has changed; its data are prepared anew, into {cache}", stacklevel=2)
+        report = prepare(source_of(key), root, cache, fresh=True)
     for line in report.summary("refused"):
         warnings.warn(f"{root}: {line}", stacklevel=2)
     return open_store(cache)
