@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from tests.learning.test_recipe import GOOD, recipe
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.layers.batch import PoseBatch
@@ -15,7 +17,7 @@ from microgesture.learning import test as measure
 from microgesture.learning import train
 from microgesture.learning.checkpoint import from_pretrained
 from microgesture.learning.recipe import Training
-from microgesture.learning.recognise import Checkpoints, Recognise, learning_rate, parameter_groups
+from microgesture.learning.recognise import Checkpoints, Recognise, learning_rate, parameter_groups, running_average
 
 QUICK = GOOD.replace("lr: 0.01", "lr: 0.03")
 
@@ -197,3 +199,14 @@ def test_a_diverged_run_stops_and_says_so(tmp_path: Path) -> None:
     path = recipe(tmp_path, GOOD.replace("lr: 0.01", "lr: 1.0e+30"))
     with pytest.raises(UsageError, match=r"after epoch \d+: training has diverged; lower optimizer.lr"):
         train(path, ["training.epochs=5"], tmp_path / "run")
+
+
+def test_the_average_of_a_short_run_forgets_its_first_step() -> None:
+    average = AveragedModel(nn.BatchNorm1d(1), avg_fn=running_average(0.99), use_buffers=True)
+    model = nn.BatchNorm1d(1)
+    average.update_parameters(model)  # running variance 1
+    model.running_var = torch.full((1,), 0.01)
+    for _ in range(100):
+        average.update_parameters(model)
+    assert average.module.running_var.item() == pytest.approx(0.01, rel=1e-3)
+    assert average.module.num_batches_tracked.item() == 0

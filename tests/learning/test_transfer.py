@@ -427,3 +427,9 @@ def test_a_model_without_its_recipe_reads_the_loading_of_the_target(run: Path, s
     assert with_recipe == without
     with pytest.raises(UsageError, match=r"reads 16 frames of 3 channels, the recipe loads 8 frames with 1 streams"):
         transfer(bare, smg, "zero-shot", overrides=["loading.frames=8"], out=tmp_path / "x")
+
+
+def test_a_long_tail_kit_is_not_passed_over_in_silence(run: Path, smg: Path, tmp_path: Path) -> None:
+    remedy = ["longtail={class_path: microgesture.learning.longtail.LDAM}"]
+    with pytest.raises(UsageError, match=r"transfer trains without a long-tail kit; leave it out with longtail=null"):
+        transfer(run, smg, "zero-shot", overrides=remedy, out=tmp_path / "out")

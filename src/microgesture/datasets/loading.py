@@ -31,6 +31,7 @@ class Loading:
         sampling: `"resample"` stretches the whole clip to `frames`; `"uniform"` takes random frames in order.
         views: samples per clip that are averaged in a test, for `"uniform"`.
         balance: how often a class is shown, see `sampling.epoch`.
+        least: clips an epoch shows of a class at least, for the balance `"replicate"`.
         batch: clips per batch.
         augment: changes of training clips, in order.
         workers: processes that prepare batches; 0 prepares them in the main one.
@@ -41,12 +42,13 @@ class Loading:
     sampling: Literal["resample", "uniform"] = "resample"
     views: int = 1
     balance: Balance = "instance"
+    least: int = 100
     batch: int = 32
     augment: Sequence[Augmentation] = field(default_factory=tuple)
     workers: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("frames", 1), ("views", 1), ("batch", 1), ("workers", 0)):
+        for name, least in (("frames", 1), ("views", 1), ("least", 1), ("batch", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"loading.{name} is {getattr(self, name)}; it must be at least {least}")
         if not self.streams:
@@ -59,8 +61,12 @@ class Loading:
         return dataset.coordinates * len(self.streams) + 1
 
 
-def train_loader(dataset: ClipDataset, loading: Loading, seed: int) -> DataLoader[PoseBatch]:
-    """Batches of one epoch after the other; the trainer calls `sampler.set_epoch`."""
+def train_loader(dataset: ClipDataset, loading: Loading, seed: int, epochs: int | None = None) -> DataLoader[PoseBatch]:
+    """Batches of one epoch after the other; the trainer calls `sampler.set_epoch`.
+
+    Args:
+        epochs: how many there will be, for the balance `"progressive"`.
+    """
     if isinstance(dataset, (EndlessDataset, EndlessBatches)):
         if isinstance(dataset, EndlessBatches) and (loading.augment or tuple(loading.streams) != ("joint",)):
             raise UsageError(f"'{dataset.key}' makes whole batches: loading.augment and .streams do nothing here")
@@ -70,9 +76,9 @@ def train_loader(dataset: ClipDataset, loading: Loading, seed: int) -> DataLoade
         return _loader(fresh, loading, sampler=sampler, batch_size=None)
     clips = dataset.clips("train")
     stored = _Stored(clips, loading, seed, training=True)
-    sampler = EpochSampler(len(clips), clips.label, loading.balance, seed)
+    sampler = EpochSampler(len(clips), clips.label, loading.balance, seed, epochs, loading.least)
     # a last batch of one clip has no variance for batch norm to use
-    odd = len(clips) % loading.batch == 1 and len(clips) > 1
+    odd = len(sampler) % loading.batch == 1 and len(sampler) > 1
     return _loader(stored, loading, sampler=sampler, batch_size=loading.batch, collate_fn=stored.collate, drop_last=odd)
 
 

@@ -1,7 +1,8 @@
 """Simulated micro-gestures: new training clips in every epoch, fixed validation and test clips of unseen people.
 
-Clips come from `microgesture.simulation`; every class is equally frequent. Training, validation and test people are
-disjoint there. What is drawn depends on seeds alone, so every machine measures on the same test clips.
+Clips come from `microgesture.simulation`; every class is equally frequent, except in `SimulatedTail`. Training,
+validation and test people are disjoint there. What is drawn depends on seeds alone, so every machine measures on the
+same test clips.
 """
 
 from __future__ import annotations
@@ -92,6 +93,58 @@ class Simulated:
             f"simulated {self.taxonomy.key}, {which}",
             soft,
         )
+
+
+class SimulatedTail:
+    """A fixed number of clips in the shares that the classes have in the real data set: a long tail to learn on.
+
+    Args:
+        taxonomy: `"imigue"`, `"smg"` or `"ma52"`.
+        length, fps: see `Simulated`.
+        train_clips: about how many; a class has one at least.
+        test_clips: about how many in each of the splits val and test; a class has `least` at least.
+
+    Example:
+        >>> int(SimulatedTail("imigue").counts("train")[18])
+        1
+    """
+
+    key = "simulated_tail"
+    skeleton, persons, coordinates, splits = Simulated.skeleton, 1, 2, Simulated.splits
+
+    def __init__(
+        self,
+        taxonomy: str,
+        length: int = 40,
+        fps: float = 15.0,
+        train_clips: int = 4000,
+        test_clips: int = 1500,
+        least: int = 5,
+    ) -> None:
+        made = Simulated(taxonomy, length, fps, train_clips, test_clips)
+        if least < 1:
+            raise UsageError(f"least is {least}; it must be at least 1")
+        self.taxonomy, self.fps, self._made, self._least = made.taxonomy, fps, made, least
+        self._clips: dict[str, Clips] = {}
+
+    def counts(self, split: str) -> Ids:
+        """Clips per class of a split, (K,)."""
+        published = np.array([label.train_count for label in self.taxonomy.labels])
+        clips, least = (self._made.epoch_clips, 1) if split == "train" else (self._made.test_clips, self._least)
+        return np.asarray(np.maximum(np.round(clips * published / published.sum()), least), np.int64)
+
+    def clips(self, split: str) -> Clips:
+        """All clips of a split; they are kept once made."""
+        if split not in self.splits:
+            raise UsageError(f"the simulator has no split '{split}'; choose {', '.join(self.splits)}")
+        if split not in self._clips:
+            seed, length = {"train": 0, **_SEEDS}[split], self._made.length
+            label = np.repeat(np.arange(len(self.taxonomy)), self.counts(split))
+            made = simulate_clips(
+                self.taxonomy.key, len(label), seed, frames=length, fps=self.fps, split=split, classes=label
+            )
+            self._clips[split] = self._made._clips(made, made.label, f"long tail, {split}")
+        return self._clips[split]
 
 
 class SimulatedMotions(Simulated):

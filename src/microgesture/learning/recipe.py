@@ -5,6 +5,7 @@
     loading:   {frames: 64, streams: [joint, bone]}              arguments of `Loading`
     optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.002}}
     training:  {epochs: 40, seed: 0}                             arguments of `Training`
+    longtail:  {class_path: microgesture.learning.longtail.LDAM} a remedy or a list of them; may be left out
 
 Facts of the data (skeleton, taxonomy, frames, ...) are not written: the dataset fills them in. `${NAME:-value}` in a
 text stands for the environment variable NAME, or for the value where it is not set.
@@ -31,8 +32,10 @@ from microgesture.datasets.clips import ClipDataset
 from microgesture.datasets.loading import Loading
 from microgesture.formats.source import read_bytes
 from microgesture.learning.checkpoint import FACTS
+from microgesture.learning.longtail import Remedy, clash
 
-_SECTIONS = {"system": True, "data": True, "optimizer": True, "loading": False, "training": False}
+# True: class_path and init_args
+_SECTIONS = {"system": True, "data": True, "optimizer": True, "longtail": True, "loading": False, "training": False}
 _MAX_BYTES, _MAX_DEPTH = 1 << 20, 64
 
 Key = tuple[str | int, ...]
@@ -108,6 +111,7 @@ class Recipe:
         system, optimizer: to be built from the facts of the data and from the parameters.
         dataset, loading, training: built; no data are read for it.
         weights: folder or shipped name of the model that `test` takes if none is given.
+        longtail: what is done for rare classes, see `longtail`.
     """
 
     path: Path
@@ -118,6 +122,7 @@ class Recipe:
     loading: Loading
     training: Training
     weights: str | None = None
+    longtail: tuple[Remedy, ...] = ()
 
     @property
     def name(self) -> str:
@@ -148,16 +153,17 @@ def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     parts = {name: check.part(plain, name) for name in ("system", "data", "optimizer")}
     for name, cls in (("loading", Loading), ("training", Training)):
         parts[name] = check.arguments((name,), cls, name, plain.get(name) or {})
-    built = {name: check.build(name, parts[name]) for name in ("data", "loading", "training")}
+    built = {name: check.build((name,), parts[name]) for name in ("data", "loading", "training")}
     if parts["data"] is not None and built["data"] is not None and not isinstance(built["data"], ClipDataset):
         check.say(("data", "class_path"), f"names {parts['data'].class_path}, which is no dataset of clips")
     weights = plain.get("weights")
     if weights is not None and not isinstance(weights, str):
         check.say(("weights",), f"is {weights!r}; expected the folder or name of a model")
+    remedies = check.remedies(plain.get("longtail"))
     system, optimizer = parts["system"], parts["optimizer"]
     if check.problems or system is None or optimizer is None:
         raise UsageError("\n".join(check.problems))
-    return Recipe(path, plain, system, optimizer, built["data"], built["loading"], built["training"], weights)
+    return Recipe(path, plain, system, optimizer, built["data"], built["loading"], built["training"], weights, remedies)
 
 
 def write_recipe(plain: Mapping[str, Any]) -> str:
@@ -239,7 +245,10 @@ class _Check:
             hint = f"; did you mean '{module_name}.{near[0]}'?" if near else ""
             self.say(key, f"names '{class_path}', which does not exist{hint}")
             return None
-        return found  # type: ignore[no-any-return]
+        if not inspect.isclass(found):
+            self.say(key, f"names '{class_path}', which is no class")
+            return None
+        return found
 
     def arguments(self, key: Key, cls: Callable[..., Any], class_path: str, args: Any) -> Part | None:
         """Check names, then types, of a constructor's arguments, and those of classes named inside them."""
@@ -274,12 +283,30 @@ class _Check:
                 del remaining[guilty[1]]
         return None if len(self.problems) > before else Part(cls, class_path, dict(args))
 
-    def build(self, name: str, part: Part | None) -> Any:
+    def remedies(self, value: Any) -> tuple[Remedy, ...]:
+        """The section `longtail`: one part, or a list of them."""
+        if value is None:
+            return ()
+        listed = isinstance(value, list)
+        found: list[Remedy] = []
+        for i, inner in enumerate(value if listed else [value]):
+            key: Key = ("longtail", i) if listed else ("longtail",)
+            part = self.nested(key, inner)
+            built = self.build(key, part)
+            if isinstance(built, Remedy):
+                found.append(built)
+            elif part is not None and built is not None:
+                self.say((*key, "class_path"), f"names {part.class_path}, which is no remedy of learning.longtail")
+        if problem := clash(found):
+            self.say(("longtail",), problem)
+        return tuple(found)
+
+    def build(self, key: Key, part: Part | None) -> Any:
         """Build a section that needs no facts; its own checks count as problems of the recipe."""
         try:
             return None if part is None else part.build()
         except MicrogestureError as error:
-            self.say((name,), str(error))
+            self.say(key, str(error))
             return None
 
 

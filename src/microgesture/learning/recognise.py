@@ -21,7 +21,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -29,6 +29,8 @@ from torch.optim import Optimizer
 from microgesture.core.durable import replacing, write_text
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.layers.batch import PoseBatch
+from microgesture.layers.losses import class_logits
+from microgesture.learning.longtail import LongTail
 from microgesture.learning.recipe import Training
 
 LAST, LOG = "last.ckpt", "log.jsonl"
@@ -42,13 +44,19 @@ class Recognise(pl.LightningModule):
         system: `forward(batch) -> logits (B, K)` and `losses(out, batch) -> named terms`.
         optimizer: makes the optimizer from the parameters.
         classes: K.
+        longtail: what is done for rare classes.
     """
 
     def __init__(
-        self, system: nn.Module, optimizer: Callable[[Any], Optimizer], training: Training, classes: int
+        self,
+        system: nn.Module,
+        optimizer: Callable[[Any], Optimizer],
+        training: Training,
+        classes: int,
+        longtail: LongTail | None = None,
     ) -> None:
         super().__init__()
-        self.system, self.training_settings, self.classes = system, training, classes
+        self.system, self.training_settings, self.classes, self.longtail = system, training, classes, longtail
         self._make_optimizer = optimizer
 
     def on_train_epoch_start(self) -> None:
@@ -57,7 +65,7 @@ class Recognise(pl.LightningModule):
 
     def training_step(self, batch: PoseBatch, _: int) -> Tensor:
         out = self.system(batch)
-        terms: dict[str, Tensor] = self.system.losses(out, self._smooth(batch))  # type: ignore[operator]
+        terms = self._terms(out, batch)
         loss = torch.stack(list(terms.values())).sum()
         self.log_dict(
             {f"loss/{name}": term for name, term in terms.items()}, on_epoch=True, on_step=False, batch_size=len(batch)
@@ -66,9 +74,17 @@ class Recognise(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: PoseBatch, _: int) -> None:
-        logits = self.system(batch)
+        logits = class_logits(self.system(batch))
+        assert batch.label is not None  # clips of a split carry one
         right = (logits.argmax(-1) == batch.label).float().mean()
         self.log("val/top1", right, prog_bar=True, batch_size=len(batch))
+
+    def _terms(self, out: Any, batch: PoseBatch) -> dict[str, Tensor]:
+        if self.longtail is None:
+            terms: dict[str, Tensor] = self.system.losses(out, self._smooth(batch))  # type: ignore[operator]
+            return terms
+        weighed = self.longtail.weigh(batch, self.current_epoch / self.training_settings.epochs)
+        return self.longtail.losses(self.system, out, self._smooth(weighed))
 
     def _smooth(self, batch: PoseBatch) -> PoseBatch:
         amount = self.training_settings.label_smoothing
@@ -86,6 +102,27 @@ class Recognise(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: PoseBatch, device: torch.device, _: int) -> PoseBatch:
         return batch.to(device)
+
+
+class Retrain(Recognise):
+    """Trains one layer anew: everything else keeps its weights, statistics and the mode it has in a test."""
+
+    def __init__(
+        self,
+        system: nn.Module,
+        layer: nn.Linear,
+        optimizer: Callable[[Any], Optimizer],
+        training: Training,
+        classes: int,
+    ) -> None:
+        super().__init__(system, optimizer, training, classes)
+        system.requires_grad_(False)
+        layer.requires_grad_(True)
+        layer.reset_parameters()
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.system.eval()
 
 
 def parameter_groups(system: nn.Module) -> list[dict[str, Any]]:
@@ -167,6 +204,20 @@ class Journal(pl.Callback):
         trainer.save_checkpoint(self.folder / LAST, weights_only=False)  # optimizer and schedule too
 
 
+def running_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A running average of weights and batch norm statistics; its memory grows with the steps, up to that of `decay`.
+
+    With a constant decay of 0.99 the statistics of the first step, far from those of trained layers, would still count
+    5 % after 300 steps: enough to leave a network at the majority floor.
+    """
+
+    def average(mean: Tensor, current: Tensor, steps: Tensor) -> Tensor:
+        keep = ((1 + steps) / (10 + steps)).clamp(max=decay)
+        return mean * keep + current * (1 - keep)
+
+    return average
+
+
 def fit(
     task: Recognise,
     train_batches: Any,
@@ -179,7 +230,7 @@ def fit(
     """Train, from `folder/last.ckpt` on if `resume`; returns the system with its final (averaged) weights."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its talk about hardware is not ours
     settings = task.training_settings
-    average = [EMAWeightAveraging(decay=settings.ema)] if settings.ema else []
+    average = [WeightAveraging(avg_fn=running_average(settings.ema))] if settings.ema else []
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",

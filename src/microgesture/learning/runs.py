@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from microgesture.datasets.clips import ClipDataset, LabelledClips
     from microgesture.datasets.loading import Loading
     from microgesture.learning.checkpoint import Facts, Saved
+    from microgesture.learning.longtail import LongTail, Run
     from microgesture.learning.recipe import Recipe
 
 RECIPE = "recipe.yaml"
@@ -67,6 +68,7 @@ def train(
 
     from microgesture.datasets.loading import test_loader, train_loader
     from microgesture.learning.checkpoint import save_pretrained
+    from microgesture.learning.longtail import LongTail
     from microgesture.learning.recognise import Recognise, fit
 
     dataset, loading, facts = plan.dataset, plan.loading, _facts(plan)
@@ -74,13 +76,21 @@ def train(
     torch.manual_seed(settings.seed)
     system = plan.system.build(**facts.arguments(plan.system.cls))
     plan.optimizer.build(params=[torch.nn.Parameter(torch.zeros(1))])  # refuse wrong settings before data are read
-    task = Recognise(system, lambda params: plan.optimizer.build(params=params), settings, len(facts.taxonomy))
-    batches = train_loader(dataset, loading, settings.seed)
+    batches = train_loader(dataset, loading, settings.seed, settings.epochs)
+    goes_on = resume and (folder / "last.ckpt").exists()
+    longtail = after = None
+    if plan.longtail:
+        longtail = LongTail(plan.longtail, _train_counts(dataset))
+        after = _after_training(plan, system, longtail, folder, goes_on, tell, progress)
+        longtail.check(after)
+    task = Recognise(
+        system, lambda params: plan.optimizer.build(params=params), settings, len(facts.taxonomy), longtail
+    )
     look = settings.validate_every and "val" in dataset.splits
     validation = test_loader(dataset.clips("val"), replace(loading, views=1)) if look else None
     write_text(before, written)
-    goes_on = resume and (folder / "last.ckpt").exists()
     trained = fit(task, batches, validation, folder, goes_on, tell, progress)
+    done = longtail.finish(after) if longtail and after else {}
     return save_pretrained(
         folder,
         trained,
@@ -91,6 +101,7 @@ def train(
         seed=settings.seed,
         epochs=settings.epochs,
         **({"serves": dataset.serves} if hasattr(dataset, "serves") else {}),
+        **({"longtail": done} if done else {}),
     )
 
 
@@ -241,6 +252,7 @@ def predict(
     import torch
 
     from microgesture.datasets.loading import test_loader
+    from microgesture.layers.losses import class_logits
     from microgesture.learning.motions import class_probabilities
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -249,13 +261,59 @@ def predict(
     done = 0
     with torch.inference_mode():
         for batch in test_loader(clips, loading):
-            logits = system(batch.to(device)).float().cpu()
+            logits = class_logits(system(batch.to(device))).float().cpu()
             p = logits.softmax(-1).double().numpy() if table is None else class_probabilities(logits.numpy(), table)
             rows.append(p.reshape(-1, loading.views, p.shape[-1]).mean(1).astype(np.float64))
             done += len(rows[-1])
             if progress:
                 progress("clips", done, len(clips))
     return np.concatenate(rows)
+
+
+def _train_counts(dataset: ClipDataset) -> NDArray[np.int64]:
+    """Clips per class that the long-tail kit reckons from."""
+    from microgesture.datasets.clips import EndlessBatches, EndlessDataset
+
+    if isinstance(dataset, (EndlessDataset, EndlessBatches)):
+        raise UsageError(f"longtail: '{dataset.key}' makes new clips in every epoch, so no class of it is rare")
+    return dataset.clips("train").counts
+
+
+def _after_training(
+    plan: Recipe,
+    system: nn.Module,
+    longtail: LongTail,
+    folder: Path,
+    goes_on: bool,
+    tell: Callable[[str], None] | None,
+    progress: Progress | None,
+) -> Run:
+    """What those remedies of the long-tail kit may use that act when `system` is trained."""
+    import torch
+
+    from microgesture.datasets.loading import train_loader
+    from microgesture.learning.longtail import Run
+    from microgesture.learning.recognise import Retrain, fit
+
+    dataset, settings = plan.dataset, plan.training
+
+    def retrain(classifier: nn.Linear, share: float) -> None:
+        place, epochs = make_folder(folder / "crt"), max(1, round(share * settings.epochs))
+        short = replace(settings, epochs=epochs, warmup=0.0, ema=0.0, validate_every=0)
+        torch.manual_seed(settings.seed)
+        task = Retrain(
+            system, classifier, lambda params: plan.optimizer.build(params=params), short, len(longtail.counts)
+        )
+        batches = train_loader(dataset, replace(plan.loading, balance="class"), settings.seed)
+        fit(task, batches, None, place, goes_on and (place / "last.ckpt").exists(), tell, progress)
+        system.requires_grad_(True)
+
+    def validate() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        clips = dataset.clips("val")
+        known = clips.label >= 0
+        return predict(system, clips, replace(plan.loading, views=1))[known], clips.label[known]
+
+    return Run(system, longtail.counts, dataset.splits, retrain, validate)
 
 
 def commit() -> str | None:

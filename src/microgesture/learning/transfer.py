@@ -99,10 +99,10 @@ def transfer(
     if protocol == "joint":
         if to is not None:
             raise UsageError("joint takes one recipe, whose data are several data sets together, and no --to")
-        return _joint(read_recipe(source, overrides), seeds, split, out, say)
+        return _joint(_without_remedies(read_recipe(source, overrides)), seeds, split, out, say)
     if to is None:
         raise UsageError(f"{protocol} needs the recipe that names the target data: --to")
-    plan = read_recipe(to, overrides)
+    plan = _without_remedies(read_recipe(to, overrides))
     model = open_source(source)
     pair = _Pair(model, plan, target(model, plan), split)
     folder = make_folder(out or Path("runs") / "transfer" / f"{model.saved.folder.name}-to-{pair.target_name}")
@@ -115,6 +115,12 @@ def transfer(
         "fine-tune": lambda: _fine_tune(pair, record, folder, seeds),
     }[protocol]()
     return record.finished()
+
+
+def _without_remedies(plan: Recipe) -> Recipe:
+    if plan.longtail:
+        raise UsageError(f"{plan.path}: transfer trains without a long-tail kit; leave it out with longtail=null")
+    return plan
 
 
 # ---- the two sides
@@ -533,7 +539,7 @@ def _learn(
     from microgesture.learning.recognise import LAST, Recognise, fit
 
     task = Recognise(system, lambda params: plan.optimizer.build(params=params), settings, classes)
-    batches = train_loader(dataset, loading, settings.seed)
+    batches = train_loader(dataset, loading, settings.seed, settings.epochs)
     return fit(task, batches, None, folder, (folder / LAST).exists(), tell)
 
 
