@@ -19,7 +19,7 @@ from microgesture.core.track import PoseTrack
 @pytest.fixture
 def clip(monkeypatch: pytest.MonkeyPatch) -> list[PoseTrack]:
     tracks = [invented_track(4.0)]
-    monkeypatch.setattr(module, "_tracks", lambda path, persons, fps: tracks)
+    monkeypatch.setattr(module, "_tracks", lambda path, persons, fps, size: tracks)
     return tracks
 
 
