@@ -17,7 +17,7 @@ METHODS = (
     "data_prior_ssl query_points visual_text_mg beyondvision jsse aed_bilstm cdclr dense_graph_ssl u_s_vae"
 )
 WITH_DATASETS = "manet bayes_emotion eald_mllm deemo_llama"
-BASELINES = ("stgcn", "stgcnpp", "ctrgcn")
+BASELINES = ("agcn", "aagcn", "msg3d", "stgcn", "stgcnpp", "ctrgcn")
 OURS = ("bodygcn",)
 
 ALL = pytest.mark.parametrize("info", SYSTEMS.values(), ids=SYSTEMS)
@@ -90,6 +90,9 @@ def test_figures_that_were_only_recalled_are_absent() -> None:
 
 def test_parameter_counts_of_the_baselines() -> None:
     expected = {
+        "agcn": (3_443_924, 3_454_100, 3_449_702),
+        "aagcn": (3_744_808, 3_766_248, 3_756_218),
+        "msg3d": (2_952_663, 3_171_495, 3_079_536),
         "stgcn": (3_073_284, 3_083_412, 3_079_164),
         "stgcnpp": (1_377_596, 1_387_724, 1_383_476),
         "ctrgcn": (1_421_076, 1_431_252, 1_426_854),

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from microgesture.core.errors import UsageError
 from microgesture.core.skeleton import Skeleton
+from microgesture.layers.temporal import shortcut
 
 Stack = NDArray[np.float64]
 
@@ -99,6 +102,80 @@ def aggregate(h: Tensor, adjacency: Tensor) -> Tensor:
     a = adjacency.permute(2, 1, 0).reshape(targets, sources * subsets)  # (W, V*K)
     h = torch.bmm(a.expand(n * frames, -1, -1), h)  # (N*T, W, D)
     return h.view(n, frames, targets, -1).permute(0, 3, 1, 2)
+
+
+def spread(x: Tensor, adjacency: Tensor) -> Tensor:
+    """Sum over source joints v of A[k, v, w] * x[v], for every subset k by itself.
+
+    The counterpart of `aggregate` for a 1x1 convolution that comes after the sum.
+
+    Args:
+        x: (N, C, T, V).
+        adjacency: (K, V, W), or (N, K, V, W) for a graph per clip.
+
+    Returns:
+        (N, K * C, T, W), the channels of subset 0 first, channels-last.
+    """
+    n, channels, frames, sources = x.shape
+    targets = adjacency.shape[-1]
+    if adjacency.ndim == 3 and channels < 16:
+        # one product for all frames: a graph per frame would cost more in its gradient than all else
+        y = torch.einsum("nctv,kvw->ntwkc", x, adjacency)
+        return y.reshape(n, frames, targets, -1).permute(0, 3, 1, 2)
+    a = adjacency.movedim(-1, -3).flatten(-3, -2)  # (..., W*K, V)
+    if adjacency.ndim == 4:
+        a = a[:, None].expand(-1, frames, -1, -1).flatten(0, 1)
+    h = x.permute(0, 2, 3, 1).reshape(n * frames, sources, channels)
+    h = torch.bmm(a.expand(n * frames, -1, -1), h)  # (N*T, W*K, C)
+    return h.view(n, frames, targets, -1).permute(0, 3, 1, 2)
+
+
+class AdaptiveGraphConv(nn.Module):
+    """Graph convolution of 2s-AGCN and AAGCN: the graph is learned, and every clip adds a graph of its own.
+
+    Subset k sums over neighbours with A_k + alpha * tanh(source_k . target_k / (E * T)), E = D // 4 channels that tell
+    how much two joints have to do with each other, and has a 1x1 convolution; the sum of the subsets passes batch norm,
+    shortcut and ReLU. All 1x1 convolutions of one kind are one product here.
+
+    Args:
+        channels: C.
+        width: D, at least 4.
+        adjacency: (K, V, V), where the learned graph starts; alpha starts at 0.
+
+    Raises:
+        UsageError: the width is below 4.
+    """
+
+    def __init__(self, channels: int, width: int, adjacency: Tensor) -> None:
+        super().__init__()
+        if width < 4:
+            raise UsageError(f"width {width} is too small: a quarter of it compares joints")
+        self.adjacency = nn.Parameter(adjacency.clone())
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.relation = nn.Conv2d(channels, 2 * len(adjacency) * (width // 4), 1)  # the K sources, then the K targets
+        self.value = nn.Conv2d(channels, len(adjacency) * width, 1)
+        self.bn = nn.BatchNorm2d(width)
+        nn.init.constant_(self.bn.weight, 1e-6)  # the unit starts as its shortcut
+        self.shortcut = shortcut(channels, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn(self._mix(spread(x, self.graph(x))))
+        return F.relu(y.add_(self.shortcut(x)), inplace=True)
+
+    def graph(self, x: Tensor) -> Tensor:
+        """The graph of each clip (N, K, V, V)."""
+        n, _, _, joints = x.shape
+        related = self.relation(x).contiguous().view(n, 2, len(self.adjacency), -1, joints)
+        source, target = related.unbind(1)  # (N, K, E*T, V)
+        return self.adjacency + self.alpha * torch.tanh(source.transpose(2, 3) @ target / source.shape[2])
+
+    def _mix(self, h: Tensor) -> Tensor:
+        """The convolutions of all subsets (N, K * C, T, V) and their sum (N, D, T, V)."""
+        subsets = len(self.adjacency)
+        weight = self.value.weight
+        weight = weight.view(subsets, -1, *weight.shape[1:]).transpose(0, 1).flatten(1, 2)  # (D, K*C, 1, 1)
+        assert self.value.bias is not None
+        return F.conv2d(h, weight, self.value.bias.view(subsets, -1).sum(0))
 
 
 def _bones(skeleton: Skeleton) -> Stack:
