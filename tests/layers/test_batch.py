@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from microgesture.core.errors import FormatError, UsageError
-from microgesture.layers.batch import PoseBatch
+from microgesture.layers.batch import PoseBatch, VideoBatch
 from microgesture.layers.losses import class_loss
 
 
@@ -63,3 +65,35 @@ def test_class_loss_by_hand() -> None:
 def test_class_loss_without_targets() -> None:
     with pytest.raises(UsageError, match="neither labels nor soft targets"):
         class_loss(torch.zeros(3, 2), batch())
+
+
+def video() -> VideoBatch:
+    """Two persons in a picture, the second one twice as large and further right; joint 0 is missing."""
+    xy, score = torch.ones(1, 2, 4, 3, 2), torch.ones(1, 2, 4, 3)
+    xy[..., 0, :] = score[..., 0] = 0
+    origin, scale = torch.tensor([[[10.0, 20.0], [60.0, 20.0]]]), torch.tensor([[5.0, 10.0]])
+    return VideoBatch(xy, score, rgb=torch.zeros(1, 2, 48, 96, 3, dtype=torch.uint8), origin=origin, scale=scale)
+
+
+def test_joints_on_the_pictures() -> None:
+    places = video().pixels()
+    assert places.shape == (1, 2, 4, 3, 2)
+    assert places[0, :, 0].tolist() == [[[0, 0], [15, 25], [15, 25]], [[0, 0], [70, 30], [70, 30]]]
+    deep = replace(video(), xy=torch.ones(1, 2, 4, 3, 3), origin=torch.zeros(1, 2, 3))
+    assert deep.pixels().shape == (1, 2, 4, 3, 2)
+
+
+def test_video_is_a_pose_batch_and_moves_as_a_whole() -> None:
+    moved = video().to("meta")
+    assert isinstance(moved, VideoBatch)
+    assert moved.rgb.device.type == moved.origin.device.type == moved.xy.device.type == "meta"
+    assert video().features(3).shape == (1, 2, 4, 3, 3)
+
+
+def test_pictures_that_hold_nothing_and_places_that_are_not_finite() -> None:
+    with pytest.raises(FormatError, match="clips of 2 pictures of 96 x 0 pixels hold nothing"):
+        replace(video(), rgb=torch.zeros(1, 2, 0, 96, 3)).pixels()
+    with pytest.raises(FormatError, match="clip 0: origin or scale is not finite"):
+        replace(video(), scale=torch.tensor([[5.0, float("nan")]])).pixels()
+    with pytest.raises(FormatError, match="clip 0: coordinates or scores are not finite"):
+        replace(video(), score=torch.full((1, 2, 4, 3), float("nan"))).pixels()

@@ -1,13 +1,16 @@
-"""`PoseBatch`: what every skeleton system reads."""
+"""`PoseBatch`: what every skeleton system reads. `VideoBatch`: with the pictures of the same clips."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from microgesture.core.errors import FormatError, UsageError
+
+Batch = TypeVar("Batch", bound="PoseBatch")
 
 
 @dataclass
@@ -32,7 +35,7 @@ class PoseBatch:
     def __len__(self) -> int:
         return len(self.xy)
 
-    def to(self, device: torch.device | str) -> PoseBatch:
+    def to(self: Batch, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         tensors = {f.name: value.to(device) for f in fields(self) if (value := getattr(self, f.name)) is not None}
         return replace(self, **tensors)
@@ -65,3 +68,41 @@ class PoseBatch:
                 remedy="mark missing joints with score 0 and coordinates 0",
             )
         return x
+
+
+@dataclass
+class VideoBatch(PoseBatch):
+    """Clips with their pictures. Being a `PoseBatch` too, it is read by skeleton systems as well.
+
+    Pictures and poses cover the same stretch of time, each with a number of frames of its own. Where a joint lies in
+    the pictures is `xy * scale + origin`, which is what `body_normalise` says about a track in pixels; several persons
+    keep their places that way.
+
+    Args:
+        rgb: uint8 or float (B, F, H, W, 3), F pictures, red first, 0 to 255.
+        origin: float (B, M, C), place of each person's neck, in pixels of `rgb`.
+        scale: float (B, M), pixels per shoulder width.
+    """
+
+    rgb: Tensor = field(kw_only=True)
+    origin: Tensor = field(kw_only=True)
+    scale: Tensor = field(kw_only=True)
+
+    def pixels(self) -> Tensor:
+        """Joints on the pictures (B, M, T, V, 2), 0 where one is missing.
+
+        Raises:
+            FormatError: a value is not finite, or there is no person, no frame or no picture.
+        """
+        self.features(self.xy.shape[-1] + 1)
+        xy = self.xy * self.scale[..., None, None, None] + self.origin[:, :, None, None]
+        xy = (xy * (self.score > 0).unsqueeze(-1))[..., :2]
+        if not torch.compiler.is_compiling():
+            if 0 in self.rgb.shape[1:]:
+                frames, height, width = self.rgb.shape[1:4]
+                problem = f"clips of {frames} pictures of {width} x {height} pixels hold nothing"
+                raise FormatError("<batch>", problem, remedy="leave such clips out")
+            if not torch.isfinite(xy).all():
+                clip = int((~torch.isfinite(xy)).flatten(1).any(1).nonzero()[0])
+                raise FormatError("<batch>", "origin or scale is not finite", place=f"clip {clip}")
+        return xy
