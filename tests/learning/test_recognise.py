@@ -210,3 +210,17 @@ def test_the_average_of_a_short_run_forgets_its_first_step() -> None:
         average.update_parameters(model)
     assert average.module.running_var.item() == pytest.approx(0.01, rel=1e-3)
     assert average.module.num_batches_tracked.item() == 0
+
+
+def test_what_a_system_exempts_does_not_decay() -> None:
+    class Net(nn.Module):
+        no_decay = ("A_log",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.A_log, self.W, self.b = (nn.Parameter(torch.zeros(shape)) for shape in ((2, 3), (4, 3), (5,)))
+
+    decaying, others = parameter_groups(Net())
+    assert [p.shape[0] for p in decaying["params"]] == [4]
+    assert sorted(p.shape[0] for p in others["params"]) == [2, 5]
+    assert others["weight_decay"] == 0.0

@@ -12,6 +12,9 @@ from microgesture.core.errors import FormatError, UsageError
 
 Batch = TypeVar("Batch", bound="PoseBatch")
 
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Of the colours of ImageNet's pictures, red first, 0 to 255: what networks for pictures expect to be taken out."""
+
 
 @dataclass
 class PoseBatch:

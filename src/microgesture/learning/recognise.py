@@ -14,6 +14,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ class Recognise(pl.LightningModule):
         if not amount or batch.soft is not None or batch.label is None:
             return batch
         soft = F.one_hot(batch.label, self.classes).to(batch.xy.dtype) * (1 - amount) + amount / self.classes
-        return PoseBatch(batch.xy, batch.score, batch.label, batch.weight, soft)
+        return replace(batch, soft=soft)
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(parameter_groups(self.system))
@@ -126,12 +127,14 @@ class Retrain(Recognise):
 
 
 def parameter_groups(system: nn.Module) -> list[dict[str, Any]]:
-    """Weights, and those that must not decay: biases, norms and other vectors."""
-    learn = [p for p in system.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in learn if p.ndim > 1]},
-        {"params": [p for p in learn if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """Weights, and what must not decay: biases, norms, other vectors, and the names in the system's `no_decay`."""
+    exempt: tuple[str, ...] = getattr(system, "no_decay", ())
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, p in system.named_parameters():
+        if p.requires_grad:
+            (decaying if p.ndim > 1 and name.rpartition(".")[2] not in exempt else others).append(p)
+    groups: list[dict[str, Any]] = [{"params": decaying}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
 

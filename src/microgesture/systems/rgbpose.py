@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from microgesture.core.errors import UsageError
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
-from microgesture.layers.batch import VideoBatch
+from microgesture.layers.batch import DEVIATION, MEAN, VideoBatch
 from microgesture.layers.compact import cut, into_box, pose_box, random_part
 from microgesture.layers.heatmaps import joint_heatmaps
 from microgesture.layers.losses import class_loss
@@ -35,8 +35,6 @@ RATIO = 4
 LATERAL = 16
 # a pose smaller than this many pixels is not cropped to
 LEAST_PIXELS = 10
-# mean and deviation of ImageNet's pictures, 0 to 255
-MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 class Output(NamedTuple):
