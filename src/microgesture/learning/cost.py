@@ -68,12 +68,16 @@ def cost(system: nn.Module, batch: Any, seconds: float = SECONDS) -> Cost:
 @contextmanager
 def _at_rest(system: nn.Module) -> Iterator[None]:
     threads, modes = torch.get_num_threads(), {module: module.training for module in system.modules()}
+    learning = [p for p in system.parameters() if p.requires_grad]
     device = next((p.device for p in system.parameters()), torch.device("cpu"))
     try:
         torch.set_num_threads(1)
-        system.to("cpu").eval()
+        # PyTorch's counter follows modules by gradients and fails where one is given a parameter, as in CTR-GCN
+        system.to("cpu").eval().requires_grad_(False)
         yield
     finally:
+        for p in learning:
+            p.requires_grad_(True)
         system.to(device)
         for module, training in modes.items():  # parts may be frozen in eval mode
             module.training = training
