@@ -8,17 +8,21 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from microgesture.core.errors import UsageError
-from microgesture.core.normalise import body_normalise
+from microgesture.core.normalise import Normalised, body_normalise
 from microgesture.datasets.augment import Augmentation, Motion
 from microgesture.datasets.clips import ClipDataset, EndlessBatches, EndlessDataset, Floats, LabelledClips
+from microgesture.datasets.pictures import Pictures
 from microgesture.datasets.sampling import Balance, EpochSampler, resample, uniform_frames, uniform_views
+from microgesture.datasets.store import StoredClips
 from microgesture.datasets.streams import Stream, streams
-from microgesture.layers.batch import PoseBatch
+from microgesture.layers.batch import PoseBatch, VideoBatch
 
 Sample = tuple[Floats, Floats]
+Sight = tuple[NDArray[np.uint8], Floats, Floats]  # pictures, and where each person's neck and unit are in them
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Loading:
         least: clips an epoch shows of a class at least, for the balance `"replicate"`.
         batch: clips per batch.
         augment: changes of training clips, in order.
+        pictures: pictures of each clip besides, for systems that read them; needs a data set with films.
         workers: processes that prepare batches; 0 prepares them in the main one.
     """
 
@@ -45,6 +50,7 @@ class Loading:
     least: int = 100
     batch: int = 32
     augment: Sequence[Augmentation] = field(default_factory=tuple)
+    pictures: Pictures | None = None
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -53,6 +59,11 @@ class Loading:
                 raise UsageError(f"loading.{name} is {getattr(self, name)}; it must be at least {least}")
         if not self.streams:
             raise UsageError("loading.streams is empty; name joint, bone, joint_motion or bone_motion")
+        if self.pictures is not None and (self.augment or tuple(self.streams) != ("joint",)):
+            raise UsageError(
+                "loading.pictures goes with joints as they are: leave out loading.augment and .streams; "
+                "systems that read pictures crop and mirror both"
+            )
         if self.views > 1 and self.sampling != "uniform":
             raise UsageError("loading.views above 1 needs loading.sampling 'uniform': resampling has one view only")
 
@@ -97,20 +108,42 @@ class _Stored(Dataset[object]):
     """Clips read and normalised when they are asked for; a ticket is `epoch * N + clip`."""
 
     def __init__(self, clips: LabelledClips, loading: Loading, seed: int, training: bool) -> None:
+        if loading.pictures is not None and not isinstance(clips, StoredClips):
+            raise UsageError(f"{clips.source}: loading.pictures needs a data set with films")
         self.clips, self.loading, self.seed, self.training = clips, loading, seed, training
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, ticket: int) -> tuple[int, list[Sample]]:
+    def __getitem__(self, ticket: int) -> tuple[int, list[Sample], Sight | None]:
         i = ticket % len(self)
-        motion = _normalise(*self.clips[i], self.clips)
-        if self.training:
-            return i, [_train_sample(motion, self.loading, (self.seed, ticket))]
-        return i, _views(motion, self.loading)
+        xy, score = self.clips[i]
+        body = body_normalise(xy, score, self.clips.skeleton)
+        motion = Motion(body.xy, score, self.clips.skeleton)
+        views = (
+            [_train_sample(motion, self.loading, (self.seed, ticket))]
+            if self.training
+            else _views(motion, self.loading)
+        )
+        return i, views, self._sight(i, ticket, body)
 
-    def collate(self, items: list[tuple[int, list[Sample]]]) -> PoseBatch:
-        return _batch([i for i, _ in items], [views for _, views in items], self.clips)
+    def _sight(self, i: int, ticket: int, body: Normalised) -> Sight | None:
+        if self.loading.pictures is None or not isinstance(self.clips, StoredClips):
+            return None
+        draw = np.random.default_rng((self.seed, ticket, 1)) if self.training else None
+        rgb, factor = self.loading.pictures.read(self.clips.film(i), draw)
+        return rgb, body.origin * np.float32(factor), body.scale * np.float32(factor)
+
+    def collate(self, items: list[tuple[int, list[Sample], Sight | None]]) -> PoseBatch:
+        batch = _batch([i for i, _, _ in items], [views for _, views, _ in items], self.clips)
+        seen = [(sight, len(views)) for _, views, sight in items if sight is not None]
+        if not seen:
+            return batch
+        rgb, origin, scale = (
+            torch.from_numpy(np.stack([sight[part] for sight, count in seen for _ in range(count)]))
+            for part in range(3)
+        )
+        return VideoBatch(batch.xy, batch.score, batch.label, soft=batch.soft, rgb=rgb, origin=origin, scale=scale)
 
 
 class _Fresh(Dataset[object]):

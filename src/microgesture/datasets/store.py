@@ -264,6 +264,24 @@ def _check_size(path: Path, wanted: int) -> None:
         raise FormatError(path, problem, expected=f"{wanted:,} bytes", remedy=_AGAIN)
 
 
+@dataclass(frozen=True)
+class Film:
+    """Where the pictures of a clip are.
+
+    Args:
+        path: the film.
+        start: seconds at which the clip begins.
+        frames: length of the clip, at `fps`.
+        width: of the picture the joints are given in, in pixels; 0 = that of the film.
+    """
+
+    path: Path
+    start: float
+    frames: int
+    fps: float
+    width: int
+
+
 @dataclass(frozen=True, eq=False)
 class StoredClips:
     """Clips of a store, read one by one when asked for. The same reading interface as `Clips`.
@@ -368,6 +386,20 @@ class StoredClips:
 
     def __iter__(self) -> Iterator[tuple[Floats, Floats]]:
         return (self[i] for i in range(len(self)))
+
+    def film(self, i: int) -> Film:
+        """Where the pictures of clip i are.
+
+        Raises:
+            UsageError: the data set was prepared without films, or its joints are not those of a picture.
+        """
+        if self.store.coordinates != 2:
+            raise UsageError(f"{self.source}: joints in three dimensions do not lie in pictures")
+        row = self.store.recordings.slice(int(self.recording[i]), 1).to_pylist()[0]
+        if not row["video"]:
+            raise UsageError(f"{self.source}: recording '{row['name']}' has no film; prepare the data with their films")
+        path = Path(self.store.index["root"]) / row["video"]
+        return Film(path, int(self.start[i]) / row["fps"], int(self.length[i]), row["fps"], row["width"])
 
     def where(self, keep: NDArray[np.bool_], name: str) -> StoredClips:
         """The clips marked in `keep` (N,); `name` is added to the source."""
