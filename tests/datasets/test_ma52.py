@@ -99,7 +99,7 @@ def test_clips_carry_label_person_and_film(root: Path, report: Report) -> None:
     rows = store.recordings.to_pylist()
     assert {row["fps"] for row in rows} == {30.0}
     filmed = [row["video"] for row in rows if row["video"]]
-    assert len(filmed) == 6
+    assert len(filmed) == len(rows)
     assert all((root / video).is_file() for video in filmed)
     poses = read_pyskl(root / "MA52_val.pkl", LAYOUT, fps=30.0).clips
     by_name = {clip.name: clip.tracks[0] for clip in poses}

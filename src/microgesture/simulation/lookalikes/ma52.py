@@ -1,4 +1,4 @@
-"""MA-52's look-alike: lists of clips, pickles of 28 joints, the table of classes, and a few films.
+"""MA-52's look-alike: lists of clips, pickles of 28 joints, the table of classes, and films.
 
 Quirks kept: every class is split exactly 2 : 1 : 1, every prefix of the names occurs in train and in val, the test list
 has names alone and its pickle no labels. A prefix is a number only: bodies change from clip to clip.
@@ -21,7 +21,6 @@ FPS = 30.0
 _SPLITS = ("train", "train", "val", "test")  # of the four clips of a block, which show one class
 _LENGTHS = (42, 60, 78)  # frames
 _BLOCKS = 5  # per prefix
-_FILMS = 2  # per split
 
 
 def write(folder: Path, size: Size, seed: int, progress: Progress) -> None:
@@ -44,7 +43,7 @@ def write(folder: Path, size: Size, seed: int, progress: Progress) -> None:
             track = made.track(i)
             clips[split].append(PysklClip(name, None if withheld else label, (track.project(SKELETONS["ma52_28"]),)))
             listed[split].append(f"{name}.mp4" if withheld else f"{name}.mp4 {label}")
-            if size.films and count < _FILMS:
+            if size.films:
                 film(make_folder(folder / f"videos_{split}") / f"{name}.mp4", track)
             done += 1
             progress("clips", done, len(_SPLITS) * len(blocks))
