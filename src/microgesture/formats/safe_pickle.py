@@ -3,6 +3,9 @@
 A pickle is a program for a small stack machine that may call anything. This reader is its own machine for the
 instructions that only build data. No name in the file is ever looked up: the few that arrays and tensors need are
 answered by functions below, every other name is refused, as are objects, extension codes and persistent ids.
+
+`load_torch` reads what `torch.save` writes. Training leaves more than tensors in such files; objects of a few named
+libraries come out as `Foreign`, a name and nothing else. They are not built either.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microgesture.core.errors import FormatError
-from microgesture.formats.source import PathLike, read_bytes
+from microgesture.formats.safe_zip import ZIP_ERRORS, damaged, open_zip
+from microgesture.formats.source import PathLike, check_file, read_bytes
 
 SIZE_LIMIT = 2 << 30
 OPCODE_LIMIT = 3_000_000
@@ -30,11 +34,26 @@ DEPTH_LIMIT = 64
 
 _DTYPE = re.compile(r"[<>|=]?(b1|\?|[iuf](1|2|4|8)|[SU]\d{1,9})\Z", re.ASCII)
 _SCALARS = (str, bytes, int, float, bool, type(None), np.generic)
+# how the old files of torch.save begin: a pickle of one number
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# libraries whose objects training leaves beside the weights: logs, settings, dates; none of them is loaded
+_BESIDE = (
+    *("mmengine.", "mmcv.", "torch.", "numpy.", "collections.", "argparse.", "pathlib.", "datetime.", "copyreg."),
+    *("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.", "yacs.", "addict.", "easydict."),
+    *(f"builtins.{name}" for name in ("bool", "dict", "float", "int", "list", "object", "str", "tuple")),
+)
 _MARK = object()
 
 
 class _Refused(Exception):
     """The file asks for something that is not data."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Stands where a checkpoint has an object of a library: its name, nothing of its content."""
+
+    name: str
 
 
 @dataclass
@@ -147,8 +166,84 @@ def load(path: PathLike) -> Any:
     Raises:
         NoInput, NotPermitted, FormatError: damaged, above a ceiling, or it asks for anything but data.
     """
-    data = read_bytes(path, SIZE_LIMIT)
-    machine = _Machine()
+    return _read(path, _Machine(), read_bytes(path, SIZE_LIMIT))
+
+
+def load_torch(path: PathLike) -> Any:
+    """The value in a file of `torch.save`, of today's kind (a zip archive) or of the one before 2020.
+
+    Tensors come as numpy arrays, those of type bfloat16 as float32, objects of other libraries as `Foreign`.
+
+    Raises:
+        NoInput, NotPermitted, FormatError: damaged, above a ceiling, neither kind, or it asks for anything but data.
+    """
+    with check_file(path).open("rb") as file:
+        head = file.read(len(_LEGACY))
+    if head.startswith(b"PK"):
+        return _load_zip(path)
+    if head != _LEGACY:
+        expected = "what torch.save writes: a zip archive, or pickles behind a magic number"
+        problem, remedy = f"begins with {head[:8].hex(' ')}", "copy the file again, or check what it is"
+        raise FormatError(path, problem, place="byte 0", expected=expected, remedy=remedy)
+    return _load_legacy(path, read_bytes(path, SIZE_LIMIT))
+
+
+def _load_zip(path: PathLike) -> Any:
+    with open_zip(path) as archive:
+        found = [name for name in archive.namelist() if name.endswith("data.pkl") and name.count("/") <= 1]
+        if len(found) != 1:
+            problem, remedy = f"the archive holds {len(found)} members data.pkl", "check which file it is"
+            expected = "one, as torch.save writes it"
+            raise FormatError(path, problem, place="zip directory", expected=expected, remedy=remedy)
+        root = found[0].removesuffix("data.pkl")
+        order = f"{root}byteorder"
+        try:
+            data = archive.read(found[0])
+            big = order in archive.namelist() and archive.read(order).strip() == b"big"
+        except ZIP_ERRORS as error:
+            raise damaged(path, error, f"member {found[0][:60]!r}") from error
+        if big:
+            remedy = "save it again on a machine of today's byte order"
+            raise FormatError(path, "its tensors are big-endian", place=f"member {order[:60]!r}", remedy=remedy)
+
+        def storage(key: str, kind: _Kind, size: int) -> NDArray[Any]:
+            return kind.array(archive.read(f"{root}data/{key}"), size)
+
+        return _read(path, _TorchMachine(storage), data)
+
+
+def _load_legacy(path: PathLike, data: bytes) -> Any:
+    """Five pickles (magic number, version, machine, value, keys), then the storages: a count and that many numbers."""
+    stream = io.BytesIO(data)
+    for _ in range(3):
+        _read(path, _Machine(), stream)
+    begin = stream.tell()
+    asked: dict[str, tuple[_Kind, int]] = {}
+
+    def wanted(key: str, kind: _Kind, size: int) -> NDArray[Any]:
+        asked[key] = (kind, size)
+        if sum(kind.dtype.itemsize * size for kind, size in asked.values()) > len(data):
+            raise ValueError("storages larger than the file")
+        return np.zeros(size, kind.dtype)
+
+    _read(path, _TorchMachine(wanted), stream)  # only to learn which storages there are and where they begin
+    keys = _read(path, _Machine(), stream)
+    found: dict[str, NDArray[Any]] = {}
+    for key in keys if isinstance(keys, list) else ():
+        at = stream.tell()
+        kind, size = asked.get(key, (None, -1)) if isinstance(key, str) else (None, -1)
+        if kind is None or int.from_bytes(stream.read(8), "little", signed=True) != size:
+            raise FormatError(path, "its list of storages does not fit", place=f"byte {at}", remedy="copy it again")
+        raw = stream.read(size * kind.dtype.itemsize)
+        if len(raw) < size * kind.dtype.itemsize:
+            raise FormatError(path, "ends within a tensor", place=f"byte {at}", remedy="copy the file again")
+        found[key] = kind.array(raw, size)
+    stream.seek(begin)
+    return _read(path, _TorchMachine(lambda key, kind, size: found[key]), stream)
+
+
+def _read(path: PathLike, machine: _Machine, data: bytes | io.BytesIO) -> Any:
+    """Let a machine run, and say what is wrong with the file if it cannot."""
     try:
         value = machine.run(data)
         _weigh(value, 0, {})
@@ -166,7 +261,7 @@ def load(path: PathLike) -> Any:
             path,
             f"not a sound pickle{f' ({words[0][:120]})' if words else ''}",
             place=f"byte {machine.position}",
-            remedy="copy the file again; torch checkpoints and joblib files are other formats",
+            remedy=machine.remedy,
         ) from error
     return value
 
@@ -174,12 +269,14 @@ def load(path: PathLike) -> Any:
 class _Machine:
     """The stack machine. `position` is the byte of the instruction at work."""
 
+    remedy = "copy the file again; torch checkpoints and joblib files are other formats"
+
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.position = 0
 
-    def run(self, data: bytes) -> Any:
+    def run(self, data: bytes | io.BytesIO) -> Any:
         stack = self.stack
         for count, (opcode, argument, position) in enumerate(pickletools.genops(data)):
             self.position = position or 0
@@ -193,11 +290,15 @@ class _Machine:
                     raise ValueError(f"{len(stack)} values at the end")
                 return stack.pop()
             else:
-                step = _STEPS.get(name)
+                step = self.step(name)
                 if step is None:
                     raise _Refused(f"uses the instruction {name}")
                 step(self, argument)
         raise ValueError("no STOP")
+
+    def step(self, name: str) -> Callable[[Any, Any], Any] | None:
+        """What an instruction does; None refuses it."""
+        return _STEPS.get(name)
 
     def items(self) -> list[Any]:
         """What lies above the last mark; both are taken off."""
@@ -330,7 +431,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], Any]] = {
 
 def _weigh(value: Any, depth: int, known: dict[int, int]) -> int:
     """Number of objects below a value, shared ones counted each time: a few bytes can share their way to 2^60."""
-    if isinstance(value, (*_SCALARS, np.ndarray, bytearray)):
+    if isinstance(value, (*_SCALARS, np.ndarray, bytearray, Foreign)):
         return 1
     if type(value) not in (dict, list, tuple, set):
         raise _Refused("holds something unfinished")
@@ -347,3 +448,138 @@ def _weigh(value: Any, depth: int, known: dict[int, int]) -> int:
     if weight > OBJECT_LIMIT:
         raise _Refused(f"unfolds to more than {OBJECT_LIMIT:,} objects")
     return weight
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The type of a torch storage."""
+
+    dtype: np.dtype[Any]
+    brain: bool = False
+
+    def array(self, raw: bytes, size: int) -> NDArray[Any]:
+        flat = np.frombuffer(raw, self.dtype)
+        if len(flat) != size:
+            raise ValueError(f"a storage of {len(flat):,} numbers where {size:,} were announced")
+        # bfloat16, which numpy does not know, is the upper half of a float32
+        return (flat.astype(np.uint32) << 16).view(np.float32) if self.brain else flat
+
+
+_KINDS = {
+    f"torch.{name}Storage": _Kind(np.dtype(code), name == "BFloat16")
+    for name, code in (
+        *(("Double", "<f8"), ("Float", "<f4"), ("Half", "<f2"), ("BFloat16", "<u2"), ("Bool", "?")),
+        *(("Long", "<i8"), ("Int", "<i4"), ("Short", "<i2"), ("Char", "i1"), ("Byte", "u1")),
+    )
+}
+
+
+def _view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> NDArray[Any]:
+    """A tensor: a copy of part of a storage."""
+    if not isinstance(storage, np.ndarray) or type(size) is not tuple or type(stride) is not tuple:
+        raise _Refused("builds a tensor without a storage")
+    if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+        raise ValueError("the shape of a tensor")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if math.prod(size) and (last >= len(storage) or math.prod(size) > len(storage)):  # strides of 0 make it any size
+        raise ValueError("a tensor larger than its storage")
+    if not math.prod(size):
+        return np.zeros(size, storage.dtype)
+    steps = tuple(step * storage.itemsize for step in stride)
+    return np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy()
+
+
+def _parameter(tensor: Any, *_: Any) -> Any:
+    if not isinstance(tensor, np.ndarray):
+        raise _Refused("builds a parameter without a tensor")
+    return tensor
+
+
+def _ordered(items: Any = ()) -> dict[Any, Any]:
+    pairs = [pair for pair in items if type(pair) in (list, tuple) and len(pair) == 2]
+    if len(pairs) != len(items):
+        raise ValueError("items for something that is not a dict")
+    return {_hashable(key): value for key, value in pairs}
+
+
+def _attribute(owner: Any, name: Any) -> Foreign:
+    if not isinstance(owner, Foreign) or not isinstance(name, str):
+        raise _Refused("asks for an attribute")
+    return Foreign(f"{owner.name}.{name}")
+
+
+_TORCH_NAMES = {
+    "torch._utils._rebuild_tensor": _Name(_view),
+    "torch._utils._rebuild_tensor_v2": _Name(_view),
+    "torch._utils._rebuild_parameter": _Name(_parameter),
+    "collections.OrderedDict": _Name(_ordered),
+    "builtins.getattr": _Name(_attribute),  # how methods are written down; of ours it gives a longer name
+}
+
+
+class _TorchMachine(_Machine):
+    """Also answers to storages, and lets objects of a few libraries pass as names.
+
+    Args:
+        storage: gives the numbers of a storage by its key, kind and size.
+    """
+
+    remedy = "copy the file again"
+
+    def __init__(self, storage: Callable[[str, _Kind, int], NDArray[Any]]) -> None:
+        super().__init__()
+        self.storage = storage
+        self.known: dict[str, NDArray[Any]] = {}
+
+    def step(self, name: str) -> Callable[[Any, Any], Any] | None:
+        return _TORCH_STEPS.get(name) or super().step(name)
+
+    def name(self, module: Any, word: Any) -> None:
+        full = f"{module}.{word}".replace("__builtin__", "builtins")
+        found: Any = _TORCH_NAMES.get(full) or _KINDS.get(full)
+        plain = full.replace("numpy._core", "numpy.core")
+        if found is None and plain in _NAMES and not plain.startswith("torch."):
+            found = _NAMES[plain]
+        if found is None and isinstance(module, str) and isinstance(word, str) and full.startswith(_BESIDE):
+            found = Foreign(full[:120])
+        if found is None:
+            raise _Refused(f"asks for {str(module)[:60]}.{str(word)[:60]}")
+        self.stack.append(found)
+
+    def persistent(self) -> None:
+        match self.stack.pop():
+            case ("storage", _Kind() as kind, str(key), str(), int(size)) if 0 <= size < 1 << 40:
+                pass
+            case ("storage", _Kind() as kind, str(key), str(), int(size), None) if 0 <= size < 1 << 40:
+                pass
+            case _:
+                raise _Refused("asks for something that is no storage of numbers")
+        if key not in self.known:
+            self.known[key] = self.storage(key, kind, size)
+        self.stack.append(self.known[key])
+
+    def call(self) -> None:
+        if isinstance(self.stack[-2], Foreign) and type(self.stack[-1]) is tuple:
+            self.stack.pop()
+        else:
+            super().call()
+
+    def build(self) -> None:
+        if isinstance(self.stack[-2], (Foreign, dict)):  # a state dict carries versions as attributes
+            self.stack.pop()
+        else:
+            super().build()
+
+    def fill(self, pairs: list[Any]) -> None:
+        if not isinstance(self.stack[-1], Foreign):
+            super().fill(pairs)
+
+    def extend(self, values: list[Any]) -> None:
+        if not isinstance(self.stack[-1], Foreign):
+            super().extend(values)
+
+
+_TORCH_STEPS: dict[str, Callable[[_TorchMachine, Any], Any]] = {
+    "BINPERSID": lambda m, a: m.persistent(),
+    "NEWOBJ": lambda m, a: m.call(),
+}

@@ -144,7 +144,9 @@ def from_pretrained(
     try:
         facts = _facts(folder / CONFIG, config)
         cls = _system(folder / CONFIG, config, system)
-        init_args = dict(config["system"]["init_args"])
+        given = dict(config["system"]["init_args"])
+        # what a system only starts from need not be there any more
+        init_args = {name: value for name, value in given.items() if name not in getattr(cls, "starts_from", ())}
         digest = str(config["sha256"])
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise FormatError(folder / CONFIG, f"lacks or misstates {error}", remedy=_AGAIN) from error

@@ -101,6 +101,7 @@ def train(
         seed=settings.seed,
         epochs=settings.epochs,
         **({"serves": dataset.serves} if hasattr(dataset, "serves") else {}),
+        **({"origin": trained.origin} if hasattr(trained, "origin") else {}),
         **({"longtail": done} if done else {}),
     )
 

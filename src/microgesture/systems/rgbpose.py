@@ -119,20 +119,26 @@ class TwoStreams(nn.Module):
         for laterals in (self.to_rgb, self.to_pose):
             initialise(laterals)
 
-    def forward(self, rgb: Tensor, pose: Tensor) -> Features:
-        """Pictures (B, 3, F, H, W) and heatmaps (B, V, 4 F, H / 4, W / 4) to the last feature of each stream."""
+    def forward(self, rgb: Tensor, pose: Tensor, gates: Sequence[nn.Module] | nn.ModuleList = ()) -> Features:
+        """Pictures (B, 3, F, H, W) and heatmaps (B, V, 4 F, H / 4, W / 4) to the last feature of each stream.
+
+        Args:
+            gates: for each of the two exchanges a module that looks at both features and gives both anew.
+        """
         rgb = self.rgb.stages[0](self.rgb.stem(rgb))
         pose = self.pose.stem(pose)
         for i in (0, 1):
             rgb, pose = self.rgb.stages[i + 1](rgb), self.pose.stages[i](pose)
-            rgb, pose = self.exchange(i, Features(rgb, pose))
+            rgb, pose = self.exchange(i, Features(rgb, pose), gates[i] if gates else None)
         return Features(self.rgb.stages[3](rgb), self.pose.stages[2](pose))
 
-    def exchange(self, i: int, own: Features) -> Features:
-        """The features after exchange `i`, 0 or 1: each with the other's lateral behind its own channels."""
-        return Features(
-            torch.cat((own.rgb, self.to_rgb[i](own.pose)), 1), torch.cat((own.pose, self.to_pose[i](own.rgb)), 1)
-        )
+    def exchange(self, i: int, own: Features, gate: nn.Module | None = None) -> Features:
+        """The features after exchange `i`, 0 or 1: each with the other's lateral behind its own, gated, channels.
+
+        The laterals show each stream as it was before the gate.
+        """
+        rgb, pose = own if gate is None else gate(*own)
+        return Features(torch.cat((rgb, self.to_rgb[i](own.pose)), 1), torch.cat((pose, self.to_pose[i](own.rgb)), 1))
 
 
 class RGBPoseConv3D(nn.Module):
