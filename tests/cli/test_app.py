@@ -23,6 +23,7 @@ from microgesture.core.errors import FormatError, MicrogestureError, MissingExtr
 
 COMMANDS = [
     *("analyze", "recognize", "simulate", "prepare", "inspect", "train", "test", "submit", "compare"),
+    *("import-checkpoint", "export"),
     *("transfer", "emotion", "agree", "check", "convert", "systems", "datasets", "info", "doctor", "version"),
 ]
 

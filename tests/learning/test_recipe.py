@@ -8,7 +8,7 @@ import torch
 
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.learning.recipe import read_recipe, write_recipe
-from microgesture.learning.runs import _facts
+from microgesture.learning.runs import facts_of
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\
@@ -41,7 +41,7 @@ def problems(folder: Path, old: str, new: str, *overrides: str) -> str:
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_recipe_in_the_tree_parses_and_builds(path: Path) -> None:
     plan = read_recipe(path)
-    system = plan.system.build(**_facts(plan).arguments(plan.system.cls))
+    system = plan.system.build(**facts_of(plan).arguments(plan.system.cls))
     assert sum(p.numel() for p in system.parameters()) > 0
     plan.optimizer.build(params=system.parameters())
     assert path.read_text(encoding="utf-8").startswith(("# microgesture train", "# microgesture test")), (

@@ -21,6 +21,8 @@ from microgesture.cli.console import complain, settings
 from microgesture.cli.convert import convert
 from microgesture.cli.doctor import doctor, version
 from microgesture.cli.emotion import emotion
+from microgesture.cli.export import export
+from microgesture.cli.import_checkpoint import import_checkpoint
 from microgesture.cli.info import info
 from microgesture.cli.inspect import inspect
 from microgesture.cli.listing import datasets, systems
@@ -125,12 +127,14 @@ app.command()(test)
 app.command()(transfer)
 app.command()(emotion)
 app.command()(submit)
+app.command("import-checkpoint")(import_checkpoint)
 app.command()(compare)
 app.command()(systems)
 app.command()(datasets)
 app.command()(info)
 app.command()(check)
 app.command()(convert)
+app.command()(export)
 app.command()(doctor)
 app.command()(version)
 

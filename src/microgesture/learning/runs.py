@@ -71,7 +71,7 @@ def train(
     from microgesture.learning.longtail import LongTail
     from microgesture.learning.recognise import Recognise, fit
 
-    dataset, loading, facts = plan.dataset, plan.loading, _facts(plan)
+    dataset, loading, facts = plan.dataset, plan.loading, facts_of(plan)
     settings = plan.training
     torch.manual_seed(settings.seed)
     system = plan.system.build(**facts.arguments(plan.system.cls))
@@ -217,7 +217,7 @@ def load(recipe_or_run: _Path, overrides: Sequence[str] = (), weights: _Path | N
     plan = read_recipe(path, overrides)
     default = given if given.is_dir() else plan.weights or Path("runs") / plan.name
     model = Path(weights or default)
-    facts = _facts(plan)
+    facts = facts_of(plan)
     try:
         saved = from_pretrained(model)
         if saved.facts.taxonomy.key != "motions":
@@ -331,7 +331,8 @@ def commit() -> str | None:
     return done.stdout.strip()
 
 
-def _facts(plan: Recipe) -> Facts:
+def facts_of(plan: Recipe) -> Facts:
+    """What a system must know about the data of a recipe; no data are read for it."""
     from microgesture.core.taxonomies import taxonomy as find_taxonomy
     from microgesture.learning.checkpoint import Facts
 

@@ -1,0 +1,456 @@
+"""Saved models for other runtimes: ONNX, OpenVINO made from it, or a program of torch.export.
+
+The file reads `xy` (B, M, T, V, C) and `score` (B, M, T, V) as a `PoseBatch` holds them and answers with `logits`
+(B, K). Whoever runs it needs nothing else: it says in its own metadata what the joints, the labels and the
+coordinates mean. Before it gets its name, it is run beside the system it was made from.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import logging
+import re
+import typing
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from microgesture.core.durable import replacing
+from microgesture.core.errors import CheckFailed, FormatError, MissingExtra, OutputFailed, UsageError
+from microgesture.formats.source import read_bytes
+from microgesture.layers.batch import PoseBatch
+from microgesture.learning.checkpoint import Facts, Saved, from_pretrained
+
+Kind = Literal["onnx", "openvino", "torch"]
+SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+"""What the file of each kind ends with; the weights of an OpenVINO model lie beside it as `.bin`."""
+OPSET = 18
+"""Of the ONNX file."""
+TOLERANCE = 1e-4
+"""Largest difference of a logit, in units of the largest logit or of 1 where all are smaller. Sums in another order
+differ by about 1e-6 per layer; whatever is wrong in a graph shows at 1e-2 and above."""
+
+NORMALISATION = (
+    "for each clip and person: origin at the median position of the neck, unit = median distance of the shoulders,"
+    " y downwards; coordinates and score of a missing joint are 0"
+)
+_SHORTEST = 8  # frames; no system is asked for less
+CLIPS, FRAMES = 0, 2  # axes of both inputs
+
+Run = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+Program = torch.export.ExportedProgram
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Args:
+        path: the file; of OpenVINO's two the one to open.
+        error: largest difference to the system in units of `TOLERANCE`'s, over random clips.
+        batch, frames: the only size the file reads; None = any.
+        metadata: what the file says about itself.
+    """
+
+    path: Path
+    kind: Kind
+    error: float
+    batch: int | None
+    frames: int | None
+    metadata: dict[str, str]
+
+
+def export_model(
+    model: str | Path,
+    kind: Kind | None = None,
+    out: str | Path | None = None,
+    *,
+    system: type[nn.Module] | None = None,
+    tolerance: float = TOLERANCE,
+) -> Exported:
+    """Write a saved model as a file that other runtimes read.
+
+    Clips may come in any number and, where the system allows, of any length.
+
+    Args:
+        model: folder, or name of a model that ships with the package.
+        kind: `"onnx"`, `"openvino"` or `"torch"`; what `out` ends with if not given, else ONNX.
+        out: file to write; the model's name in the current folder if not given.
+        system: see `from_pretrained`.
+        tolerance: see `TOLERANCE`.
+
+    Raises:
+        NoInput, FormatError: see `from_pretrained`.
+        UsageError: `kind` and `out` contradict each other, or the system cannot be exported.
+        MissingExtra: what writes or runs the file is not installed.
+        CheckFailed: the exported model answers differently; nothing is written.
+        NotPermitted, CannotCreate, OutputFailed: the file cannot be written.
+    """
+    kind, path = _target(model, kind, out)
+    maker = _MAKERS[kind]()
+    saved = from_pretrained(model, system=system)
+    program, batch, frames = _program(saved)
+    made = maker.convert(program)
+    metadata = describe(saved, kind)
+    with ExitStack() as stack:
+        # the last to be opened is the first to be renamed: what the main file needs is there before it
+        temporary = stack.enter_context(replacing(path))
+        for suffix in maker.beside:
+            stack.enter_context(replacing(path.with_suffix(suffix)))
+        maker.write(made, temporary, metadata)
+        error = _largest_difference(saved, maker.runner(temporary), batch, frames)
+        if not error <= tolerance:
+            raise CheckFailed(
+                f"{path}: the exported model differs from the saved one by {error:.2g}; allowed is {tolerance:.2g}."
+                " Nothing was written"
+            )
+        metadata |= {"parity_error": f"{error:.2e}"}
+        maker.write(made, temporary, metadata)
+        if maker.metadata(temporary) != metadata:
+            raise CheckFailed(f"{path}: what was written does not read back as it should. Nothing was kept")
+    return Exported(path, kind, error, batch, frames, metadata)
+
+
+def describe(saved: Saved, kind: Kind = "onnx") -> dict[str, str]:
+    """What a file says about itself, all of it text; lists and tables are JSON."""
+    facts, config = saved.facts, saved.config
+    labels = [[label.name, label.group] for label in facts.taxonomy]
+    return {
+        "library": f"microgesture {config.get('version', 'unknown')}",
+        "system": config["system"]["class_path"],
+        "weights_sha256": config["sha256"],
+        "taxonomy": facts.taxonomy.key,
+        "taxonomy_sha256": facts.taxonomy.digest,
+        "labels": _json(labels),
+        "skeleton": facts.skeleton.name,
+        "joints": _json(facts.skeleton.joints),
+        "sample_rate": f"{facts.fps:.10g}",
+        "frames": str(facts.frames),
+        "persons": str(facts.persons),
+        "coordinates": str(facts.in_channels - 1),
+        "normalisation": NORMALISATION,
+        **_streams(saved.folder / "recipe.yaml"),
+        "licence": _licence(saved.folder),
+        **({"opset": str(OPSET)} if kind != "torch" else {}),
+        # how windows are cut, and how a model of motions answers in the classes of a data set
+        **{name: _json(config[name]) for name in ("window", "serves", "calibration") if name in config},
+    }
+
+
+def _target(model: str | Path, kind: Kind | None, out: str | Path | None) -> tuple[Kind, Path]:
+    if kind is not None and kind not in SUFFIXES:
+        raise UsageError(f"no format '{kind}'; choose {', '.join(SUFFIXES)}")
+    if out is None:
+        kind = kind or "onnx"
+        return kind, Path(Path(model).resolve().name + SUFFIXES[kind])
+    path = Path(out)
+    named: dict[str, Any] = {suffix: key for key, suffix in SUFFIXES.items()}
+    kind = kind or named.get(path.suffix)
+    if kind is None:
+        raise UsageError(f"{path}: the format is not clear; choose {', '.join(SUFFIXES)} with --format")
+    if path.suffix != SUFFIXES[kind]:
+        raise UsageError(f"{path}: a file of format {kind} ends with {SUFFIXES[kind]}")
+    return kind, path
+
+
+class _Maker(Protocol):
+    """Writes and reads files of one kind; made before any work is done, so that a missing extra is told at once."""
+
+    beside: tuple[str, ...]
+
+    def convert(self, program: Program) -> Any: ...
+    def write(self, made: Any, path: Path, metadata: Mapping[str, str]) -> None: ...
+    def runner(self, path: Path) -> Run: ...
+    def metadata(self, path: Path) -> dict[str, str]: ...
+
+
+class _Onnx:
+    beside: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.onnx, self.runtime = _extra("onnx", "export"), _extra("onnxruntime", "export")
+        _extra("onnxscript", "export")
+
+    def convert(self, program: Program) -> Any:
+        sizes = {axis: word for axis, word in ((CLIPS, "batch"), (FRAMES, "time")) if _any_size(program, axis)}
+        names: dict[str, Any] = {
+            "input_names": ["xy", "score"],
+            "output_names": ["logits"],
+            "dynamic_shapes": {"xy": sizes, "score": sizes},
+        }
+        with _hushed(), _explained("ONNX"):
+            made = torch.onnx.export(program, (), opset_version=OPSET, dynamo=True, verbose=False, **names)
+        assert made is not None
+        proto = made.model_proto
+        # where on this machine which line of code stood is nobody's business
+        for node in proto.graph.node:
+            del node.metadata_props[:]
+        del proto.graph.value_info[:]
+        del proto.graph.metadata_props[:]
+        return proto
+
+    def write(self, made: Any, path: Path, metadata: Mapping[str, str]) -> None:
+        del made.metadata_props[:]
+        self.onnx.helper.set_model_props(made, dict(metadata))
+        path.write_bytes(made.SerializeToString(deterministic=True))
+
+    def runner(self, path: Path) -> Run:
+        session = self.runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+
+        def run(xy: NDArray[np.float32], score: NDArray[np.float32]) -> NDArray[np.float32]:
+            logits: NDArray[np.float32] = session.run(None, {"xy": xy, "score": score})[0]
+            return logits
+
+        return run
+
+    def metadata(self, path: Path) -> dict[str, str]:
+        return {entry.key: entry.value for entry in self.onnx.load(io.BytesIO(path.read_bytes())).metadata_props}
+
+
+class _OpenVino:
+    beside: tuple[str, ...] = (".bin",)
+
+    def __init__(self) -> None:
+        self.openvino = _extra("openvino", "openvino")
+        self.onnx = _Onnx()
+
+    def convert(self, program: Program) -> Any:
+        with _explained("OpenVINO"):
+            return self.openvino.Core().read_model(self.onnx.convert(program).SerializeToString())
+
+    def write(self, made: Any, path: Path, metadata: Mapping[str, str]) -> None:
+        made.set_rt_info(dict(metadata), "microgesture")
+        try:
+            self.openvino.save_model(made, str(path), compress_to_fp16=False)
+        except RuntimeError as error:  # however the disk failed
+            raise OutputFailed(f"{path}: OpenVINO could not write it ({_short(error)})") from error
+
+    def runner(self, path: Path) -> Run:
+        # its processors may calculate in bfloat16 if not told otherwise
+        precision = {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = self.openvino.Core().compile_model(str(path), "CPU", precision)
+
+        def run(xy: NDArray[np.float32], score: NDArray[np.float32]) -> NDArray[np.float32]:
+            logits: NDArray[np.float32] = compiled({"xy": xy, "score": score})["logits"]
+            return logits
+
+        return run
+
+    def metadata(self, path: Path) -> dict[str, str]:
+        kept = self.openvino.Core().read_model(str(path)).get_rt_info("microgesture").value
+        return {name: str(getattr(value, "value", value)) for name, value in kept.items()}
+
+
+class _Torch:
+    beside: tuple[str, ...] = ()
+    _ABOUT = "microgesture.json"
+
+    def convert(self, program: Program) -> Program:
+        return program
+
+    def write(self, made: Program, path: Path, metadata: Mapping[str, str]) -> None:
+        buffer = io.BytesIO()
+        torch.export.save(made, buffer, extra_files={self._ABOUT: _json(metadata)})
+        path.write_bytes(buffer.getvalue())
+
+    def runner(self, path: Path) -> Run:
+        module = torch.export.load(io.BytesIO(path.read_bytes())).module()
+
+        def run(xy: NDArray[np.float32], score: NDArray[np.float32]) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                logits: NDArray[np.float32] = module(torch.from_numpy(xy), torch.from_numpy(score)).numpy()
+            return logits
+
+        return run
+
+    def metadata(self, path: Path) -> dict[str, str]:
+        about = {self._ABOUT: ""}
+        torch.export.load(io.BytesIO(path.read_bytes()), extra_files=about)
+        kept: dict[str, str] = json.loads(about[self._ABOUT])
+        return kept
+
+
+_MAKERS: dict[str, Callable[[], _Maker]] = {"onnx": _Onnx, "openvino": _OpenVino, "torch": _Torch}
+
+
+class _Door(nn.Module):
+    """The system behind two plain tensors."""
+
+    def __init__(self, system: nn.Module) -> None:
+        super().__init__()
+        self.system = system
+
+    def forward(self, xy: Tensor, score: Tensor) -> Tensor:
+        out = self.system(PoseBatch(xy, score))
+        if isinstance(out, Tensor):
+            return out
+        logits: Tensor = out[0] if isinstance(out, tuple) else getattr(out, fields(out)[0].name)
+        return logits
+
+
+def _program(saved: Saved) -> tuple[Program, int | None, int | None]:
+    """The traced system, and the number of clips and frames it is bound to, None where any will do."""
+    system, facts = saved.system, saved.facts
+    reads = typing.get_type_hints(type(system).forward).get("batch", PoseBatch)
+    if reads is not PoseBatch:
+        raise UsageError(
+            f"{type(system).__name__} reads a {reads.__name__}; only systems that read poses alone are exported"
+        )
+    door = _Door(system.cpu().eval())
+    free = {CLIPS, FRAMES}
+    while True:
+        xy, score = _clips(facts, 2 if CLIPS in free else 1, facts.frames)
+        sizes = dict.fromkeys(free, torch.export.Dim.AUTO)
+        with torch.no_grad(), _hushed(), _explained("torch.export"):
+            program = torch.export.export(
+                door,
+                (torch.from_numpy(xy), torch.from_numpy(score)),
+                dynamic_shapes={"xy": sizes, "score": sizes},
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+        bound = {axis for axis in free if not _any_size(program, axis)}
+        if not bound:
+            break
+        free -= bound
+    with _explained("torch.export"):
+        program = program.run_decompositions({torch.ops.aten.nanmedian.dim: _nanmedian})
+    _strip(program)
+    return program, None if CLIPS in free else 1, None if FRAMES in free else facts.frames
+
+
+def _any_size(program: Program, axis: int) -> bool:
+    """Whether the inputs may have any size along an axis, but for very few frames."""
+    name = program.graph_signature.user_inputs[0]
+    size = next(node for node in program.graph.nodes if node.name == name).meta["val"].shape[axis]
+    if isinstance(size, int):
+        return False
+    allowed = program.range_constraints[size.node.expr]
+    return bool(allowed.lower <= _SHORTEST and allowed.upper > 1 << 30)
+
+
+def _strip(program: Program) -> None:
+    """Take out what does not belong into a file for others.
+
+    Paths of this machine; and assertions about strides, such as that the number of frames is even, which hold for the
+    clips that were traced and mean nothing: the comparison that follows runs other sizes.
+    """
+    for node in list(program.graph.nodes):
+        node.meta.pop("stack_trace", None)
+        if node.target is torch.ops.aten._assert_scalar.default:
+            program.graph.erase_node(node)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+def _nanmedian(x: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """`aten.nanmedian`, which ONNX lacks: the lower of two middle values, NaN where all are."""
+    missing = x.isnan()
+    ordered = torch.where(missing, torch.inf, x).sort(dim).values
+    count = (~missing).sum(dim, keepdim=True)
+    place = ((count - 1) // 2).clamp(min=0)
+    middle = torch.where(count > 0, ordered.gather(dim, place), torch.nan)
+    # the place among the sorted values, where torch gives that among the unsorted: no system asks for it
+    return (middle, place) if keepdim else (middle.squeeze(dim), place.squeeze(dim))
+
+
+def _largest_difference(saved: Saved, run: Run, batch: int | None, frames: int | None) -> float:
+    """Over random clips of several numbers and lengths; NaN if any answer is not finite."""
+    usual = saved.facts.frames
+    lengths = (frames,) if frames else sorted({usual, max(_SHORTEST, usual // 2), 2 * usual + 1})
+    worst = 0.0
+    for clips in (batch,) if batch else (1, 3):
+        for length in lengths:
+            xy, score = _clips(saved.facts, clips, length, seed=length)
+            with torch.inference_mode():
+                expected = _Door(saved.system)(torch.from_numpy(xy), torch.from_numpy(score)).float().numpy()
+            try:
+                found = run(xy, score)
+            except Exception as error:  # each runtime has errors of its own
+                raise CheckFailed(
+                    f"the exported model fails on {clips} clips of {length} frames ({_short(error)}). "
+                    "Nothing was written"
+                ) from error
+            difference = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+            worst = float(np.maximum(worst, difference))  # NaN stays
+    return worst
+
+
+def _clips(facts: Facts, clips: int, frames: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Random bodies whose joints wander; a tenth of them is missing, and the last of several clips shows nobody."""
+    rng = np.random.default_rng(seed)
+    shape = (clips, facts.persons, frames, len(facts.skeleton))
+    coordinates = facts.in_channels - 1  # a batch has the score besides
+    rest = rng.normal(size=(*shape[:2], 1, shape[3], coordinates))
+    xy = rest + 0.1 * rng.normal(size=(*shape, coordinates)).cumsum(2)
+    score = rng.uniform(0.3, 1, shape) * (rng.random(shape) > 0.1)
+    if clips > 1:
+        score[-1] = 0
+    return (xy * (score > 0)[..., None]).astype(np.float32), score.astype(np.float32)
+
+
+def _extra(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtra(extra, f"exporting to {'OpenVINO' if extra == 'openvino' else 'ONNX'}") from error
+
+
+def _licence(folder: Path) -> str:
+    """What the model's card says."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    found = re.match(r"---\n(?:(?!---).*\n)*?license: *(.+)\n", text)
+    return found[1].strip() if found else "not stated"
+
+
+def _streams(recipe: Path) -> dict[str, str]:
+    """What lies on axis C, where the recipe of the run says it."""
+    if not recipe.is_file():
+        return {}
+    try:
+        plain = yaml.safe_load(read_bytes(recipe, 1 << 20))
+        return {"streams": _json((plain.get("loading") or {}).get("streams", ["joint"]))}
+    except (yaml.YAMLError, AttributeError, ValueError, TypeError) as error:
+        raise FormatError(recipe, f"cannot be read ({_short(error)})", remedy="restore it, or move it away") from error
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+@contextmanager
+def _explained(step: str) -> Iterator[None]:
+    """Whatever a tracer or converter cannot do becomes one line."""
+    try:
+        yield
+    except Exception as error:  # they raise errors of many kinds
+        raise UsageError(f"the system cannot be exported: {step} says {_short(error)}") from error
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without what the exporter tells its own developers."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)
