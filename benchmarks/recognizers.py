@@ -1,68 +1,208 @@
-"""Time per clip of the skeleton recognisers, beside PYSKL's.
+"""What the recognisers cost, beside PYSKL's: parameters, multiply-adds, time and memory per clip, and what helps.
 
-    OMP_NUM_THREADS=1 python benchmarks/recognizers.py
+    python benchmarks/recognizers.py --quick --out docs/results/speed.md
+    python benchmarks/recognizers.py --only stgcnpp
 
-Prints a Markdown table with commit and machine: milliseconds of CPU time on one thread per clip of 2 persons, 100
-frames and 17 joints, in batches of 8, published widths; the least of several rounds, since a busy machine only ever
-adds time. Rounds alternate between the systems, so that all of them see the same neighbours.
+Prints a Markdown table with commit and machine. Times are CPU time of one thread per clip, the least of several rounds,
+since a busy machine only ever adds time. Clips have 2 persons, 100 frames and 17 joints, or 48 frames drawn on 56 x 56
+pixels, or 32 frames and 8 pictures of 256 x 256; published widths, new weights. Every system has a process of its own,
+so that its peak memory is its own. `--quick` takes one round after the warm-up and leaves out torch.compile and the
+systems that read pictures.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import inspect
+import json
+import os
 import platform
+import resource
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from microgesture.core.durable import write_text
+from microgesture.core.errors import MicrogestureError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import IMIGUE
-from microgesture.layers.batch import PoseBatch
-from microgesture.systems.ctrgcn import CTRGCN
-from microgesture.systems.stgcn import STGCN
-from microgesture.systems.stgcnpp import STGCNpp
-
-CLIPS, PERSONS, FRAMES = 8, 2, 100
-SYSTEMS: dict[str, type[nn.Module]] = {"ST-GCN": STGCN, "ST-GCN++": STGCNpp, "CTR-GCN": CTRGCN}
+from microgesture.layers.batch import PoseBatch, VideoBatch
+from microgesture.learning.checkpoint import Facts, save_pretrained
+from microgesture.learning.export import export_model
+from microgesture.systems.catalogue import SYSTEMS, system
 
 # kennymckormick/pyskl at 3f6795f2, torch 2.13.0, same shapes, measured on 2026-11-20 on 2 cores of an x86-64 with
 # AVX-512: forward in CPU time on one thread; forward and backward in wall time on two threads of a quiet machine
-PYSKL_FORWARD = {"ST-GCN": 68, "ST-GCN++": 73, "CTR-GCN": 61}
-PYSKL_BOTH_TWO_THREADS = {"ST-GCN": 98, "ST-GCN++": 128, "CTR-GCN": 112}
+PYSKL_FORWARD = {"stgcn": 68, "stgcnpp": 73, "ctrgcn": 61, "posec3d": 745}
+PYSKL_BOTH_TWO_THREADS = {"stgcn": 98, "stgcnpp": 128, "ctrgcn": 112, "posec3d": 1289}
+MODES = ("channels-last", "bf16", "compile", "onnx", "openvino")
+LONG = 15_000.0  # ms; longer ones are run once
+FACTS = ("skeleton", "taxonomy", "frames", "persons")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", metavar="KEY", action="append", help="a system of the catalogue, repeatable")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, help="5, or 1 if quick; besides a warm-up")
+    parser.add_argument("--modes", help=f"with commas between them: {', '.join(MODES)}")
+    parser.add_argument("--out", type=Path, help="Markdown file to write")
+    parser.add_argument("--measure", metavar="MODULE:CLASS", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    rounds = given.rounds or (1 if given.quick else 5)
+    modes = given.modes.split(",") if given.modes else [m for m in MODES if not (given.quick and m == "compile")]
+    if wrong := set(modes) - set(MODES):
+        parser.error(f"no mode {', '.join(wrong)}; there are {', '.join(MODES)}")
+    if given.measure:
+        print(json.dumps(measure(given.measure, rounds, modes)))
+        return
+    before, rows = os.getloadavg()[0], []
+    for key in given.only or SYSTEMS:
+        info = system(key)
+        if info.task != "recognise" or info.status != "available":
+            continue
+        for cls in recognisers(info.module):
+            if given.quick and not given.only and pictures(cls):
+                continue
+            print(f"{key} {cls.__name__}", file=sys.stderr, flush=True)
+            rows.append({"key": key, "name": cls.__name__} | in_a_child(cls, rounds, modes))
+            if given.out:  # at once, since the whole table takes long
+                write_text(given.out, page(rows, rounds, modes, before))
+    print(page(rows, rounds, modes, before))
+
+
+def recognisers(module: str) -> Iterator[type[nn.Module]]:
+    """The systems of a file: what is built from the facts of the data."""
+    for cls in vars(importlib.import_module(module)).values():
+        own = inspect.isclass(cls) and issubclass(cls, nn.Module) and cls.__module__ == module
+        if own and tuple(inspect.signature(cls).parameters)[:4] == FACTS:
+            yield cls
+
+
+def pictures(cls: type[nn.Module]) -> bool:
+    """Whether a system reads pictures."""
+    reads = typing.get_type_hints(cls.forward).get("batch")
+    return reads is VideoBatch or "skeleton" not in system(cls.__module__.rpartition(".")[2]).modalities
+
+
+def in_a_child(cls: type[nn.Module], rounds: int, modes: Sequence[str]) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--measure", f"{cls.__module__}:{cls.__name__}"]
+    command += ["--rounds", str(rounds), "--modes", ",".join(modes)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+        return {"problem": last[:200]}
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def measure(place: str, rounds: int, modes: Sequence[str]) -> dict[str, Any]:
+    """One system, in this process."""
     torch.set_num_threads(1)
+    torch.manual_seed(0)
+    module, _, name = place.partition(":")
+    cls = getattr(importlib.import_module(module), name)
+    facts, batch, arguments = inputs(cls)
+    clips = len(batch)
+    empty = resident()
+    model = cls(**facts.arguments(cls), **arguments)
+    model.requires_grad_(False)  # the counter stumbles over parameters that are handed from module to module
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(first(batch))
+    model.requires_grad_(True)
+    row: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "macs": counter.get_total_flops() / 2,
+        "input": f"{facts.persons} x {facts.frames} x {len(facts.skeleton)}, batch {clips}",
+    }
+    row["forward"] = least(lambda: infer(model, batch), rounds) / clips
+    row["forward_mb"] = resident() - empty
+    row["both"] = least(lambda: learn(model, batch), rounds) / clips
+    row["both_mb"] = resident() - empty
+    model.zero_grad()
+    row["problems"] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(folder, model, facts, arguments)
+        for mode in modes:
+            try:
+                row[mode] = least(ready(mode, model, batch, Path(folder)), rounds) / clips
+            except (MicrogestureError, ImportError, RuntimeError) as error:
+                row["problems"][mode] = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    return row
 
-    skeleton = SKELETONS["coco17"]
-    shape = (CLIPS, PERSONS, FRAMES, len(skeleton))
-    batch = PoseBatch(torch.randn(*shape, 2), torch.rand(shape), torch.arange(CLIPS))
-    models = {name: cls(skeleton, IMIGUE, FRAMES, PERSONS) for name, cls in SYSTEMS.items()}
-    forward = {name: float("inf") for name in models}
-    both = dict(forward)
-    for _ in range(rounds + 1):  # the first round warms up, and can hardly be the fastest
-        for name, model in models.items():
-            forward[name] = min(forward[name], cpu_ms(lambda m=model: infer(m, batch)) / CLIPS)
-            both[name] = min(both[name], cpu_ms(lambda m=model: learn(m, batch)) / CLIPS)
 
-    print(
-        f"commit {commit()}, torch {torch.__version__}, {machine()}, one thread, CPU time, least of {rounds} rounds\n"
-    )
-    print("| system | parameters | forward ms/clip | PYSKL | forward + backward ms/clip | PYSKL, 2 threads, wall |")
-    print("|---|---|---|---|---|---|")
-    for name, model in models.items():
-        parameters = sum(p.numel() for p in model.parameters())
-        print(
-            f"| {name} | {parameters:,} | {forward[name]:.0f} | {PYSKL_FORWARD[name]} "
-            f"| {both[name]:.0f} | {PYSKL_BOTH_TWO_THREADS[name]} |"
-        )
+def inputs(cls: type[nn.Module]) -> tuple[Facts, PoseBatch, dict[str, Any]]:
+    """Facts, random clips and arguments of the published shape."""
+    named = inspect.signature(cls).parameters
+    skeleton, persons, frames, clips = SKELETONS["coco17"], 2, 100, 8
+    arguments: dict[str, Any] = {}
+    if cls.__name__ == "BodyGCN":
+        skeleton, persons, frames = SKELETONS["canonical"], 1, 48
+    elif pictures(cls):
+        frames, clips = 32, 1
+    elif "size" in named:
+        frames, arguments = 48, {"size": 56}
+    shape = (clips, persons, frames, len(skeleton))
+    xy, score, label = torch.randn(*shape, 2), torch.rand(shape), torch.arange(clips)
+    facts = Facts(skeleton, (IMIGUE,), frames, persons, 3, 30.0)
+    if not pictures(cls):
+        return facts, PoseBatch(xy, score, label), arguments
+    rgb = torch.randint(0, 256, (clips, frames // 4, 256, 256, 3), dtype=torch.uint8)
+    where = {"origin": torch.full((clips, persons, 2), 128.0), "scale": torch.full((clips, persons), 40.0)}
+    return facts, VideoBatch(xy, score, label, rgb=rgb, **where), arguments
+
+
+def first(batch: PoseBatch) -> PoseBatch:
+    """The batch cut to its first clip."""
+    return type(batch)(**{name: value[:1] for name, value in vars(batch).items() if value is not None})
+
+
+def ready(mode: str, model: nn.Module, batch: PoseBatch, folder: Path) -> Callable[[], object]:
+    """A forward pass in another way of running; `folder` holds the saved model."""
+    if mode == "bf16":
+
+        def low() -> None:
+            with torch.autocast("cpu", torch.bfloat16):
+                infer(model, batch)
+
+        return low
+    if mode == "channels-last":
+        for value in model.parameters():
+            if value.ndim in (4, 5):
+                layout = torch.channels_last if value.ndim == 4 else torch.channels_last_3d
+                value.data = value.data.contiguous(memory_format=layout)
+        return lambda: infer(model, batch)
+    if mode == "compile":
+        compiled = torch.compile(model.eval())
+        return lambda: infer(compiled, batch)
+    path = folder / "model.onnx"
+    if not path.exists():
+        export_model(folder, out=path)
+    feed = {"xy": batch.xy.numpy(), "score": batch.score.numpy()}
+    if mode == "onnx":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, feed)
+    import openvino
+
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = openvino.Core().compile_model(str(path), "CPU", hints)
+    return lambda: compiled(feed)
 
 
 def infer(model: nn.Module, batch: PoseBatch) -> None:
@@ -72,13 +212,80 @@ def infer(model: nn.Module, batch: PoseBatch) -> None:
 
 def learn(model: nn.Module, batch: PoseBatch) -> None:
     model.zero_grad()
-    model.losses(model.train()(batch), batch)["class"].backward()
+    losses = model.train().losses(model(batch), batch)  # type: ignore[operator]
+    torch.stack(list(losses.values())).sum().backward()
 
 
-def cpu_ms(work: Callable[[], None]) -> float:
-    start = time.process_time()
-    work()
-    return (time.process_time() - start) * 1000
+def least(work: Callable[[], object], rounds: int) -> float:
+    """Milliseconds of CPU time of the fastest round; the first one warms up and is enough where it takes long."""
+    times: list[float] = []
+    while len(times) <= rounds and (not times or times[0] < LONG):
+        start = time.process_time()
+        work()
+        times.append(1000 * (time.process_time() - start))
+    return min(times)
+
+
+def resident() -> float:
+    """MiB this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def page(rows: Sequence[dict[str, Any]], rounds: int, modes: Sequence[str], load: float) -> str:
+    """The table, and how it came about."""
+    columns = ["system", "clip", "parameters", "MMACs", "forward ms", "of PYSKL's", "forward + backward ms"]
+    columns += ["of PYSKL's (*)", "peak MiB forward", "peak MiB both", *modes]
+    lines = [
+        "# Speed of the recognisers",
+        "",
+        f"Made by `{' '.join(['python', *sys.argv])}` at commit {commit()}, {', '.join(versions())}, {machine()}; "
+        f"load average {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end.",
+        "",
+        f"CPU time of one thread per clip, the least of {rounds + 1} rounds, "
+        f"of one where it takes over {LONG / 1000:.0f} s for the batch. A clip is persons x frames x joints. The "
+        "last columns say what share of the eager forward time another way of running takes: below 1 it is faster. "
+        "Memory is what the process holds at most beyond the libraries, for the whole batch, weights included.",
+        "",
+        f"| {' | '.join(columns)} |",
+        f"|{'---|' * len(columns)}",
+    ]
+    notes = []
+    for row in rows:
+        if "problem" in row:
+            lines.append(f"| {row['name']} |{' |' * (len(columns) - 1)}")
+            notes.append(f"{row['name']} could not be measured: {row['problem']}")
+            continue
+        published = row["key"] in PYSKL_FORWARD
+        ratio = f"{row['forward'] / PYSKL_FORWARD[row['key']]:.2f}" if published else ""
+        both = f"{row['both'] / PYSKL_BOTH_TWO_THREADS[row['key']]:.2f}" if published else ""
+        cells = [row["name"], row["input"], f"{row['parameters']:,}", f"{row['macs'] / 1e6:,.0f}"]
+        cells += [f"{row['forward']:.1f}", ratio, f"{row['both']:.1f}", both]
+        cells += [f"{row['forward_mb']:.0f}", f"{row['both_mb']:.0f}"]
+        cells += [f"{row[mode] / row['forward']:.2f}" if mode in row else "" for mode in modes]
+        lines.append(f"| {' | '.join(cells)} |")
+        notes += [f"{row['name']}, {mode}: {why}" for mode, why in row["problems"].items()]
+    lines += [
+        "",
+        "(*) Ours is CPU time of one thread, PYSKL's wall time of two threads on a quiet machine: the ratio is to our "
+        "disadvantage by up to 2. PYSKL's figures (commit 3f6795f2, torch 2.13.0, same shapes, 2026-11-20): forward "
+        f"{figures(PYSKL_FORWARD)}; forward and backward "
+        f"{figures(PYSKL_BOTH_TWO_THREADS)} ms per clip. Its PoseConv3D was given heatmaps, ours "
+        "draws them within the measured time.",
+        "",
+        "Multiply-adds are those of matrix products and convolutions.",
+        *(f"\n{note}" for note in notes),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def figures(milliseconds: dict[str, int]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in milliseconds.items())
+
+
+def versions() -> Iterator[str]:
+    for name in ("torch", "onnxruntime", "openvino"):
+        with suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"
 
 
 def commit() -> str:

@@ -47,6 +47,8 @@ def joint_heatmaps(xy: Tensor, score: Tensor, size: tuple[int, int], sigma: floa
     height = torch.where(score >= LEAST_SCORE, score, 0)
     across = _profile(xy[..., 0], size[1], sigma)  # (B, M, V, T, W)
     down = _profile(xy[..., 1], size[0], sigma) * height.unsqueeze(-1)
+    if torch.compiler.is_compiling():  # an exported graph cannot take clips one by one
+        return (down.unsqueeze(-1) * across.unsqueeze(-2)).amax(1)
     b, m, v, t = score.shape
     volume = _empty((b, v, t, *size), down)
     torch.mul(down[:, 0].unsqueeze(-1), across[:, 0].unsqueeze(-2), out=volume)
