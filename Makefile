@@ -45,5 +45,5 @@ clean:  ## remove what the other targets made
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
-	$(PIP) --editable '.[pose-light,dev]'
+	$(PIP) --editable '.[pose-light,export,dev]'
 	@touch $@
