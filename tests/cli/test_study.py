@@ -40,7 +40,7 @@ def test_from_look_alike_to_submission(key: str, tmp_path: Path) -> None:
     run("inspect", store)
     assert "simulated" in (store / "inspect.html").read_text(encoding="utf-8")
     run("train", RECIPES / key / "stgcnpp.yaml", "--data.root", store, *SMALL, "--out", out)
-    result = json.loads(run("test", out, "--json").stdout)
+    result = json.loads(run("test", out, "--data.root", store, "--json").stdout)
     assert (result["dataset"], result["simulated"]) == (key, True)
     assert 0 <= result["metrics"]["top1"] <= 1
     assert 0 < result["metrics"]["majority_floor"] <= 1
