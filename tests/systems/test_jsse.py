@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.systems.golden import Golden, numbered
-from torch import Tensor, nn
+from torch import nn
 
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.layouts import RELEASED_BONES, SKELETONS
@@ -25,29 +25,6 @@ from microgesture.testing.systems import CHECKS, Case
 
 SKELETON = SKELETONS["imigue22"]
 SMALL: dict[str, Any] = {"width": 4, "blocks": (1, 1, 1), "size": 12, "train_size": 12, "area": 1, "dropout": 0}
-
-
-class NamedCase(Case):
-    """A system whose logits are the first of what it gives."""
-
-    def logits(self, model: nn.Module, batch: PoseBatch) -> Tensor:
-        with torch.no_grad():
-            out: Tensor = model.eval()(batch).logits
-        return out
-
-
-# `learns_by_heart` asks for nothing but logits: see below
-APPLICABLE = [name for name in CHECKS if name != "learns_by_heart"]
-
-
-def learns_by_heart(case: Case, steps: int = 60) -> None:
-    model, batch = case.build().train(), case.clips(6)
-    descent = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(steps):
-        descent.zero_grad()
-        case.total(model, batch).backward()
-        descent.step()
-    assert torch.equal(model(batch).logits.argmax(1), batch.label)
 
 
 def small(**more: Any) -> JSSE:
@@ -308,14 +285,14 @@ def test_the_order_of_persons_does_not_matter() -> None:
     torch.testing.assert_close(out.logits, model(batch).logits)
 
 
-@pytest.mark.parametrize("check", APPLICABLE)
+@pytest.mark.parametrize("check", CHECKS)
 def test_contract(check: str) -> None:
-    CHECKS[check](NamedCase(JSSE, SKELETON, MA52, (16, 21), (1, 2), SMALL))
+    CHECKS[check](Case(JSSE, SKELETON, MA52, (16, 21), (1, 2), SMALL))
 
 
 @pytest.mark.parametrize("options", [{}, {"stream": "limb"}, {"compat": "official", "stream": "limb"}])
 def test_learns_by_heart(options: dict[str, Any]) -> None:
-    learns_by_heart(NamedCase(JSSE, SKELETON, MA52, (16, 21), (1, 2), SMALL | options))
+    CHECKS["learns_by_heart"](Case(JSSE, SKELETON, MA52, (16, 21), (1, 2), SMALL | options))
 
 
 @pytest.mark.parametrize(("layout", "classes"), [("coco17", 5), ("ma52_28", 52), ("kinect25", 17)])

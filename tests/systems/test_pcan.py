@@ -9,12 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.systems.golden import Golden, numbered, official_gradient
+from tests.systems.test_rgbpose import APPLICABLE, VideoCase, video
 from torch import Tensor, nn
 
 from microgesture.core.errors import UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import IMIGUE, MA52, SMG
-from microgesture.layers.batch import PoseBatch, VideoBatch
+from microgesture.layers.batch import PoseBatch
 from microgesture.layers.official import load_official
 from microgesture.layers.prototypes import diversity
 from microgesture.systems.catalogue import SYSTEMS
@@ -28,7 +29,7 @@ from microgesture.systems.pcan import (
     tree_loss,
 )
 from microgesture.systems.rgbpose import Features, RGBPoseConv3D, merge
-from microgesture.testing.systems import CHECKS, Case
+from microgesture.testing.systems import CHECKS
 
 BLOCKS = {"rgb_blocks": (1, 1, 1, 1), "pose_blocks": (1, 1, 1)}
 SMALL = {
@@ -288,20 +289,6 @@ def test_shapes_of_the_published_network() -> None:
 # ---- behaviour
 
 
-def video(clips: int = 3, pictures: int = 2, persons: int = 1, seed: int = 0) -> VideoBatch:
-    """Bodies about 40 pixels wide in the middle of pictures of 96 x 72 pixels of noise."""
-    make = torch.Generator().manual_seed(seed)
-    shape = (clips, persons, 4 * pictures, len(SKELETON))
-    return VideoBatch(
-        torch.randn(*shape, 2, generator=make),
-        torch.rand(shape, generator=make) * 0.5 + 0.5,
-        torch.arange(clips) % len(SMG),
-        rgb=torch.randint(0, 256, (clips, pictures, 72, 96, 3), generator=make, dtype=torch.uint8),
-        origin=torch.tensor([48.0, 36.0]).expand(clips, persons, 2),
-        scale=torch.full((clips, persons), 10.0),
-    )
-
-
 def small(**more: object) -> PCAN:
     torch.manual_seed(0)
     return PCAN(SKELETON, SMG, 8, 1, **{**SMALL, **more})
@@ -426,36 +413,6 @@ def test_what_cannot_be_built_or_learnt_is_refused() -> None:
         model.losses(model(clip), replace(clip, label=None))
     with pytest.raises(UsageError, match="the batch has 8 poses and 1 pictures per clip; this system reads 4"):
         model(replace(clip, rgb=clip.rgb[:, :1]))
-
-
-class VideoCase(Case):
-    """The contract's clips, with pictures; logits are the first of the outputs."""
-
-    def clips(self, count: int = 4, persons: int | None = None, frames: int | None = None, seed: int = 1) -> VideoBatch:
-        return video(count, (frames or self.frames[0]) // 4, persons or 1, seed)
-
-    def logits(self, model: nn.Module, batch: PoseBatch) -> Tensor:
-        with torch.no_grad():
-            return model.eval()(batch).logits
-
-
-# what is left out builds a batch of poses alone, or asks the model for nothing but logits
-APPLICABLE = [
-    "described",
-    "constructor",
-    "shapes",
-    "same_seed_same_system",
-    "repeatable",
-    "eval_leaves_no_trace",
-    "missing_joints",
-    "nothing_seen",
-    "standing_still",
-    "not_finite",
-    "nobody",
-    "gradients",
-    "mixed_precision",
-    "save_and_load",
-]
 
 
 @pytest.mark.parametrize("check", APPLICABLE)

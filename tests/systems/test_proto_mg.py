@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from tests.systems.golden import numbered
-from tests.systems.test_jsse import APPLICABLE, NamedCase, learns_by_heart
 from tests.systems.test_rgbpose import APPLICABLE as WITH_PICTURES
 from tests.systems.test_rgbpose import SKELETON, VideoCase, video
 from torch import nn
@@ -30,7 +29,7 @@ from microgesture.systems.proto_mg import (
     clearest,
     refine,
 )
-from microgesture.testing.systems import CHECKS
+from microgesture.testing.systems import CHECKS, Case
 
 STILL: dict[str, Any] = {"train_size": 32, "size": 32, "area": 1, "dropout": 0, "width": 16}
 SMALL: dict[str, Any] = {"rgb_width": 4, "pose_width": 4, "rgb_blocks": (1, 1, 1, 1), "pose_blocks": (1, 1, 1), **STILL}
@@ -281,14 +280,14 @@ def test_prototypes_are_saved() -> None:
     assert torch.equal(other.prototypes.memory, model.prototypes.memory)
 
 
-@pytest.mark.parametrize("check", APPLICABLE)
+@pytest.mark.parametrize("check", CHECKS)
 def test_contract_of_poses(check: str) -> None:
-    CHECKS[check](NamedCase(ProtoPose, SKELETON, SMG, (16, 21), (1, 2), POSE))
+    CHECKS[check](Case(ProtoPose, SKELETON, SMG, (16, 21), (1, 2), POSE))
 
 
 @pytest.mark.parametrize("stream", ["joint", "limb"])
 def test_poses_learn_by_heart(stream: str) -> None:
-    learns_by_heart(NamedCase(ProtoPose, SKELETON, SMG, (16, 21), (1, 2), POSE | {"stream": stream}))
+    CHECKS["learns_by_heart"](Case(ProtoPose, SKELETON, SMG, (16, 21), (1, 2), POSE | {"stream": stream}))
 
 
 @pytest.mark.parametrize(("layout", "classes"), [("coco17", 5), ("ma52_28", 52)])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import SMG
-from microgesture.layers.batch import PoseBatch, VideoBatch
+from microgesture.layers.batch import VideoBatch
 from microgesture.layers.official import Keys, load_official
 from microgesture.layers.resnet3d import SlowOnly
 from microgesture.systems.rgbpose import Features, Output, RGBPoseConv3D, TwoStreams, fused, merge, official_keys
@@ -238,10 +238,6 @@ class VideoCase(Case):
 
     def clips(self, count: int = 4, persons: int | None = None, frames: int | None = None, seed: int = 1) -> VideoBatch:
         return video(count, (frames or self.frames[0]) // 4, persons or 1, seed)
-
-    def logits(self, model: nn.Module, batch: PoseBatch) -> Tensor:
-        with torch.no_grad():
-            return model.eval()(batch).logits
 
 
 # what is left out builds a batch of poses alone, or asks the model for nothing but logits

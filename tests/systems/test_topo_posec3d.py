@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.systems.test_jsse import APPLICABLE, SMALL, NamedCase, learns_by_heart
+from tests.systems.test_jsse import SMALL
 from torch import Tensor, nn
 
 from microgesture.core.errors import FormatError, UsageError
@@ -18,7 +18,7 @@ from microgesture.core.taxonomies import IMIGUE, SMG
 from microgesture.core.track import project
 from microgesture.layers.batch import PoseBatch
 from microgesture.systems.topo_posec3d import LAYOUT, TopoPoseC3D, align, known_part
-from microgesture.testing.systems import CHECKS
+from microgesture.testing.systems import CHECKS, Case
 
 # the points' numbers among OpenPose's 70 of the face
 FACE = (0, 4, 8, 12, 16, 17, 21, 22, 26, 48, 50, 51, 52, 54, 56, 57, 58, 62, 66)
@@ -243,11 +243,13 @@ def test_scores_that_are_no_numbers_are_refused_before_they_are_interpolated() -
         small()(batch)
 
 
-@pytest.mark.parametrize("check", APPLICABLE)
+@pytest.mark.parametrize("check", CHECKS)
 def test_contract(check: str) -> None:
-    CHECKS[check](NamedCase(TopoPoseC3D, SKELETONS["canonical"], SMG, (16, 21), (1, 2), SMALL))
+    CHECKS[check](Case(TopoPoseC3D, SKELETONS["canonical"], SMG, (16, 21), (1, 2), SMALL))
 
 
 @pytest.mark.parametrize("stream", ["joint", "limb"])
 def test_learns_by_heart(stream: str) -> None:
-    learns_by_heart(NamedCase(TopoPoseC3D, SKELETONS["canonical"], SMG, (16, 21), (1, 2), SMALL | {"stream": stream}))
+    CHECKS["learns_by_heart"](
+        Case(TopoPoseC3D, SKELETONS["canonical"], SMG, (16, 21), (1, 2), SMALL | {"stream": stream})
+    )

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from tests.systems.golden import numbered
-from torch import Tensor
 
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.core.layouts import SKELETONS
@@ -49,11 +48,6 @@ class VideoCase(Case):
 
     def clips(self, count: int = 4, persons: int | None = None, frames: int | None = None, seed: int = 1) -> VideoBatch:
         return video(count, frames or self.frames[0], seed)
-
-    def logits(self, model: Any, batch: PoseBatch) -> Tensor:
-        with torch.no_grad():
-            out = model.eval()(batch)
-        return out if isinstance(out, Tensor) else out.logits
 
 
 # what is left out builds a batch of poses alone, or is about joints and persons, which are not read
