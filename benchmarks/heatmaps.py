@@ -9,13 +9,10 @@ and 64 x 64 pixels, in batches of 8; the least of several rounds, since a busy m
 from __future__ import annotations
 
 import argparse
-import platform
-import subprocess
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from conditions import commit, cpu_ms, machine
 from torch import Tensor
 
 from microgesture.core.layouts import SKELETONS
@@ -64,25 +61,6 @@ def pose(persons: int) -> tuple[Tensor, Tensor]:
     rest = torch.rand(CLIPS, persons, 1, 17, 2, generator=make) * (SIDE - 16) + 8
     walk = torch.randn(*shape, 2, generator=make).cumsum(2) * 0.2
     return rest + walk, torch.rand(shape, generator=make) * 0.5 + 0.5
-
-
-def cpu_ms(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return (time.process_time() - start) * 1000
-
-
-def commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import importlib
 import inspect
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from conditions import commit, machine
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -286,19 +286,6 @@ def versions() -> Iterator[str]:
     for name in ("torch", "onnxruntime", "openvino"):
         with suppress(PackageNotFoundError):
             yield f"{name} {version(name)}"
-
-
-def commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 if __name__ == "__main__":

@@ -10,13 +10,9 @@ float64.
 from __future__ import annotations
 
 import argparse
-import platform
-import subprocess
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from conditions import commit, cpu_ms, machine
 from torch import Tensor
 
 from microgesture.layers.scan import Scan, selective_scan
@@ -70,25 +66,6 @@ def infer(inputs: list[Tensor], form: Scan) -> Tensor:
 def learn(inputs: list[Tensor], form: Scan) -> None:
     leaves = [x.detach().requires_grad_() for x in inputs]
     selective_scan(*leaves, scan=form)[0].sum().backward()
-
-
-def cpu_ms(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return (time.process_time() - start) * 1000
-
-
-def commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 if __name__ == "__main__":
