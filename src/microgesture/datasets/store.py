@@ -291,8 +291,6 @@ class StoredClips:
         name: what was selected, for messages.
         target: layout the clips are given in; that of the store if None.
         longest: longer clips give their last `longest` frames only; 0 = whole clips.
-        relabel: int64 (K,), new id of every label of the store, -1 where there is none; with it `space`, the label
-            space of the new ids.
     """
 
     store: Store
@@ -300,8 +298,6 @@ class StoredClips:
     name: str
     target: Skeleton | None = None
     longest: int = 0
-    relabel: Ids | None = None
-    space: Taxonomy | None = None
 
     def __post_init__(self) -> None:
         if not len(self.rows):
@@ -325,7 +321,7 @@ class StoredClips:
     @property
     def taxonomy(self) -> Taxonomy:
         """Label space of the clips."""
-        return self.space or self.store.taxonomy
+        return self.store.taxonomy
 
     @property
     def soft(self) -> None:
@@ -335,8 +331,7 @@ class StoredClips:
     @cached_property
     def label(self) -> Ids:
         """(N,) class ids; -1 where the data set withholds them."""
-        label = self._column("label")
-        return label if self.relabel is None else np.where(label < 0, -1, self.relabel[label])
+        return self._column("label")
 
     @cached_property
     def subject(self) -> Ids:
@@ -404,18 +399,6 @@ class StoredClips:
     def where(self, keep: NDArray[np.bool_], name: str) -> StoredClips:
         """The clips marked in `keep` (N,); `name` is added to the source."""
         return replace(self, rows=self.rows[keep], name=f"{self.name}, {name}")
-
-    def relabelled(self, relabel: Ids, space: Taxonomy) -> StoredClips:
-        """The same clips in another label space; those whose label has no new id are left out.
-
-        Raises:
-            UsageError: the table does not fit the labels.
-        """
-        if self.relabel is not None or relabel.shape != (len(self.store.taxonomy),) or relabel.max() >= len(space):
-            raise UsageError(f"a table of shape {relabel.shape} does not fit '{self.taxonomy.key}' and '{space.key}'")
-        old = self.label
-        keep = (old >= 0) & (relabel[np.maximum(old, 0)] >= 0)
-        return replace(self, rows=self.rows[keep], relabel=relabel, space=space, name=f"{self.name}, as {space.key}")
 
 
 class StoredDataset:

@@ -17,11 +17,11 @@ import numpy as np
 from microgesture.core.durable import make_folder
 from microgesture.core.errors import UsageError
 from microgesture.core.track import PoseTrack
+from microgesture.datasets.prepare import MARK
 from microgesture.formats.safe_json import write_json
 from microgesture.formats.video import VideoWriter
 from microgesture.simulation.preview import PAPER, draw
 
-MARK = "simulated.json"
 LOOKALIKES: dict[str, str] = {
     "imigue": "the skeletons of the MiGA challenges, with small films for the frame rate",
     "smg": "Kinect tables of SMG, with stretches of relaxed and stressed emotion",
