@@ -64,8 +64,8 @@ def test_an_outlier_frame_moves_nothing() -> None:
         (("neck", "r_shoulder", "l_shoulder"), 100),
         (("neck", "mid_hip", "l_shoulder"), 150 / 1.2),
         (("neck", "r_hip", "l_hip"), 60 / 0.6),
-        (("r_wrist", "l_wrist", "neck"), np.hypot(120 + 40, 120)),  # the box: wrists, neck and the sway of 40
-        (("neck",), 40),
+        (("r_wrist", "l_wrist", "neck"), np.hypot(120, 120)),  # wrists and neck, without the sway of 40
+        (("neck",), 40),  # one joint has no size but its path
     ],
 )
 def test_scales_of_bodies_seen_in_part(joints: tuple[str, ...], scale: float) -> None:

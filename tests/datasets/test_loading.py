@@ -6,6 +6,8 @@ import torch
 from tests.learning.toy import Toy
 
 from microgesture.core.errors import FormatError, UsageError
+from microgesture.core.layouts import SKELETONS
+from microgesture.core.taxonomy import Label, Taxonomy
 from microgesture.datasets.augment import Noise
 from microgesture.datasets.clips import ClipDataset, Clips, EndlessDataset
 from microgesture.datasets.loading import Loading, test_loader, train_loader
@@ -13,6 +15,7 @@ from microgesture.datasets.simulated import Simulated, SimulatedMotions
 from microgesture.layers.batch import PoseBatch
 
 test_loader.__test__ = False  # type: ignore[attr-defined]
+NAMES = ("swipe left", "circle_cw", "brighten")
 
 
 def epochs(loading: Loading, data: ClipDataset, seed: int = 0, numbers: tuple[int, ...] = (0, 1)) -> list[PoseBatch]:
@@ -139,3 +142,34 @@ def test_motions_carry_soft_targets() -> None:
         SimulatedMotions([])
     with pytest.raises(UsageError, match=r"loading\.augment and \.streams do nothing here"):
         train_loader(data, Loading(streams=["bone"]), 0)
+
+
+def test_every_view_is_also_seen_in_a_mirror() -> None:
+    clips, order = Toy().clips("test"), list(Toy.skeleton.flip)
+    loading = Loading(frames=8, batch=4, sampling="uniform", views=3, flip=True, streams=["joint", "bone"])
+    assert loading.samples == 6
+    batch = next(iter(test_loader(clips, loading)))
+    assert batch.label is not None
+    np.testing.assert_array_equal(batch.label.numpy(), np.repeat(clips.label[:4], 6))
+    mirrored = batch.xy[1::2][..., order, :] * torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    torch.testing.assert_close(mirrored, batch.xy[::2])
+    assert torch.equal(batch.score[1::2][..., order], batch.score[::2])
+    plain = next(iter(test_loader(clips, Loading(8, ["joint", "bone"], "uniform", 3, batch=4))))
+    assert torch.equal(batch.xy[::2], plain.xy)
+    assert next(iter(test_loader(clips, Loading(8, flip=True, batch=4)))).xy.shape[0] == 8
+
+
+def test_no_mirror_images_of_sided_classes_or_of_a_single_hand() -> None:
+    class Swipes(Toy):
+        taxonomy = Taxonomy("swipes", "Swipes", tuple(Label(i, n, "arm") for i, n in enumerate(NAMES)), ("arm",))
+
+    class Hand(Toy):
+        skeleton = SKELETONS["hand21"]
+
+    loading = Loading(frames=8, flip=True)
+    with pytest.raises(UsageError, match="would turn classes of 'swipes' into others: 'swipe left', 'circle_cw'"):
+        train_loader(Swipes(), loading, 0)
+    with pytest.raises(UsageError, match="would turn classes of 'swipes'"):
+        test_loader(Swipes().clips("test"), loading)
+    with pytest.raises(UsageError, match="pairs of right and left; the layout 'hand21' has none"):
+        train_loader(Hand(), loading, 0)

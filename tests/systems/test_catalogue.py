@@ -37,7 +37,7 @@ def test_every_field_has_an_allowed_value(info: SystemInfo) -> None:
     assert info.status in get_args(Status)
     assert info.title
     assert info.venue
-    assert 2017 < info.year < 2030
+    assert 2013 < info.year < 2030
     assert set(info.modalities) <= {"skeleton", "rgb", "flow", "depth", "text", "audio", "semg"}
     assert info.modalities
     assert info.link.startswith("https://") or info.key in OURS

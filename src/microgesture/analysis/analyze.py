@@ -134,7 +134,7 @@ def analyze(
         taxonomy: label space or its key.
         persons: people to follow in a video.
         fps, size: frame rate and picture size (width, height) of pose files that do not say them.
-        model: name of a shipped model, or its folder.
+        model: name of a shipped model, or folder of one, e.g. of a trained spotter.
         resume: go on where an earlier run of the same settings stopped; False begins anew.
         progress: called as `progress(stage, done, total)`.
         decoding: thresholds; None takes those that suit the model.
@@ -164,9 +164,9 @@ def analyze(
                 )
         with clock("model"):
             if recogniser is None:
-                from microgesture.analysis.recogniser import Recogniser
+                from microgesture.analysis.spotted import load_recogniser
 
-                recogniser = Recogniser.from_pretrained(str(model))
+                recogniser = load_recogniser(model)
         if decoding is None:
             tuned = getattr(recogniser, "decoding", None)
             decoding = tuned(labels) if tuned else DecodeSettings()

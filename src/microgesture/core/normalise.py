@@ -37,8 +37,8 @@ def body_normalise(xy: ArrayLike, score: ArrayLike, skeleton: Skeleton) -> Norma
     * origin: median position of the neck; without a neck (or the shoulders to find it between) the median of
       all joints seen; without any the zero point.
     * scale: median distance of the shoulders; where both are never seen together, or lie on each other, the
-      torso's length / 1.2, else the distance of the hips / 0.6, else the diagonal of the box around all joints
-      seen, else 1.
+      torso's length / 1.2, else the distance of the hips / 0.6, else the median diagonal of the box around the
+      joints of a frame (the size of a hand, not of the path it takes), else that of the box around all, else 1.
 
     Directions of the axes stay as they are, pixels and metres are treated alike. A person seen from the side has
     narrow shoulders and comes out larger; this is not corrected.
@@ -96,6 +96,7 @@ def body_normalise(xy: ArrayLike, score: ArrayLike, skeleton: Skeleton) -> Norma
     tiny = 1e-6 * np.maximum(box, np.finfo(np.float32).tiny)  # relative: metres and pixels alike
     for candidate in (
         box,
+        _median(_extent(points, seen)[..., None], seen.any(-1))[..., 0],
         length("r_hip", "l_hip") / _HIPS,
         length("neck", "mid_hip") / _TORSO,
         length("r_shoulder", "l_shoulder"),

@@ -6,6 +6,7 @@ They act on body coordinates (origin at the neck, unit shoulder widths) before s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 
 from microgesture.core.errors import UsageError
 from microgesture.core.skeleton import Skeleton
+from microgesture.core.taxonomy import Taxonomy
 from microgesture.datasets.clips import Floats
 from microgesture.datasets.sampling import at_times
+
+_SIDED = frozenset({"left", "right", "cw", "ccw", "clockwise", "counterclockwise", "anticlockwise"})
 
 
 class Motion(NamedTuple):
@@ -51,6 +55,17 @@ def mirror(motion: Motion) -> Motion:
     xy = motion.xy[..., order, :].copy()
     xy[..., 0] *= -1
     return Motion(xy, motion.score[..., order], motion.skeleton)
+
+
+def sided(taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Names of the classes that tell sides or turns apart: a mirror makes another class of them.
+
+    Example:
+        >>> from microgesture.core.taxonomies import SMG
+        >>> sided(SMG)
+        ()
+    """
+    return tuple(name for name in taxonomy.names if _SIDED.intersection(re.split(r"[^a-z]+", name.casefold())))
 
 
 @dataclass(frozen=True)

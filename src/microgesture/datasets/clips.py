@@ -54,6 +54,15 @@ class LabelledClips(Protocol):
         ...
 
 
+@runtime_checkable
+class PicturedClips(LabelledClips, Protocol):
+    """Clips that bring pictures of their own, without a film; coordinates are pixels of these pictures."""
+
+    def pictures(self, i: int, /) -> NDArray[np.uint8]:
+        """Pictures (F, H, W, 3) of clip i, red first; F, H and W are the same for all clips."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Clips:
     """N clips of M persons, one behind the other on the time axis; clip i is frames `offsets[i]:offsets[i + 1]`.

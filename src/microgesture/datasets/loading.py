@@ -13,8 +13,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from microgesture.core.errors import UsageError
 from microgesture.core.normalise import Normalised, body_normalise
-from microgesture.datasets.augment import Augmentation, Motion
-from microgesture.datasets.clips import ClipDataset, EndlessBatches, EndlessDataset, Floats, LabelledClips
+from microgesture.core.skeleton import Skeleton
+from microgesture.core.taxonomy import Taxonomy
+from microgesture.datasets.augment import Augmentation, Motion, mirror, sided
+from microgesture.datasets.clips import (
+    ClipDataset,
+    EndlessBatches,
+    EndlessDataset,
+    Floats,
+    LabelledClips,
+    PicturedClips,
+)
 from microgesture.datasets.pictures import Pictures
 from microgesture.datasets.sampling import Balance, EpochSampler, resample, uniform_frames, uniform_views
 from microgesture.datasets.store import StoredClips
@@ -34,6 +43,8 @@ class Loading:
         streams: one or more of joint, bone, joint_motion, bone_motion; several lie beside each other on axis C.
         sampling: `"resample"` stretches the whole clip to `frames`; `"uniform"` takes random frames in order.
         views: samples per clip that are averaged in a test, for `"uniform"`.
+        flip: in a test every view is seen a second time as in a mirror, and averaged with the rest; only for classes
+            that do not tell sides apart, see `mirrorable`.
         balance: how often a class is shown, see `sampling.epoch`.
         least: clips an epoch shows of a class at least, for the balance `"replicate"`.
         batch: clips per batch.
@@ -46,6 +57,7 @@ class Loading:
     streams: Sequence[Stream] = ("joint",)
     sampling: Literal["resample", "uniform"] = "resample"
     views: int = 1
+    flip: bool = False
     balance: Balance = "instance"
     least: int = 100
     batch: int = 32
@@ -67,9 +79,29 @@ class Loading:
         if self.views > 1 and self.sampling != "uniform":
             raise UsageError("loading.views above 1 needs loading.sampling 'uniform': resampling has one view only")
 
+    @property
+    def samples(self) -> int:
+        """Samples per clip in a test: the views, and their mirror images with `flip`."""
+        return self.views * (2 if self.flip else 1)
+
     def channels(self, dataset: ClipDataset) -> int:
         """Channels per joint that a batch of this dataset offers: coordinates of all streams and the score."""
         return dataset.coordinates * len(self.streams) + 1
+
+
+def mirrorable(skeleton: Skeleton, taxonomy: Taxonomy) -> None:
+    """Refuse mirror images that would be of another class, or of no body.
+
+    Raises:
+        UsageError: the layout has no pairs of right and left joints, or the classes tell sides or turns apart.
+    """
+    if not skeleton.mirror:
+        raise UsageError(
+            f"loading.flip needs joints in pairs of right and left; the layout '{skeleton.name}' has none: leave it out"
+        )
+    if names := sided(taxonomy):
+        shown = ", ".join(f"'{name}'" for name in names[:4])
+        raise UsageError(f"loading.flip would turn classes of '{taxonomy.key}' into others: {shown}; leave it out")
 
 
 def train_loader(dataset: ClipDataset, loading: Loading, seed: int, epochs: int | None = None) -> DataLoader[PoseBatch]:
@@ -78,9 +110,14 @@ def train_loader(dataset: ClipDataset, loading: Loading, seed: int, epochs: int 
     Args:
         epochs: how many there will be, for the balance `"progressive"`.
     """
+    if loading.flip:
+        mirrorable(dataset.skeleton, dataset.taxonomy)
     if isinstance(dataset, (EndlessDataset, EndlessBatches)):
-        if isinstance(dataset, EndlessBatches) and (loading.augment or tuple(loading.streams) != ("joint",)):
-            raise UsageError(f"'{dataset.key}' makes whole batches: loading.augment and .streams do nothing here")
+        changed = loading.augment or loading.pictures is not None or tuple(loading.streams) != ("joint",)
+        if isinstance(dataset, EndlessBatches) and changed:
+            raise UsageError(
+                f"'{dataset.key}' makes whole batches: loading.augment and .streams do nothing here, nor does .pictures"
+            )
         batches = -(-dataset.epoch_clips // loading.batch)
         fresh = _Fresh(dataset, loading, seed, batches)
         sampler = EpochSampler(batches, None, "instance", seed)
@@ -94,7 +131,14 @@ def train_loader(dataset: ClipDataset, loading: Loading, seed: int, epochs: int 
 
 
 def test_loader(clips: LabelledClips, loading: Loading) -> DataLoader[PoseBatch]:
-    """Batches in the order of the clips; with several views a clip's samples follow each other."""
+    """Batches in the order of the clips; with several views a clip's samples follow each other, each before its mirror
+    image.
+
+    Raises:
+        UsageError: `loading.flip` for clips that have no mirror images, see `mirrorable`.
+    """
+    if loading.flip:
+        mirrorable(clips.skeleton, clips.taxonomy)
     stored = _Stored(clips, loading, 0, training=False)
     return _loader(stored, loading, batch_size=loading.batch, collate_fn=stored.collate)
 
@@ -115,7 +159,7 @@ class _Stored(Dataset[object]):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, ticket: int) -> tuple[int, list[Sample], Sight | None]:
+    def __getitem__(self, ticket: int) -> tuple[int, list[Sample], list[Sight]]:
         i = ticket % len(self)
         xy, score = self.clips[i]
         body = body_normalise(xy, score, self.clips.skeleton)
@@ -125,24 +169,28 @@ class _Stored(Dataset[object]):
             if self.training
             else _views(motion, self.loading)
         )
-        return i, views, self._sight(i, ticket, body)
+        return i, views, self._sights(i, ticket, body)
 
-    def _sight(self, i: int, ticket: int, body: Normalised) -> Sight | None:
-        if self.loading.pictures is None or not isinstance(self.clips, StoredClips):
-            return None
-        draw = np.random.default_rng((self.seed, ticket, 1)) if self.training else None
-        rgb, factor = self.loading.pictures.read(self.clips.film(i), draw)
-        return rgb, body.origin * np.float32(factor), body.scale * np.float32(factor)
+    def _sights(self, i: int, ticket: int, body: Normalised) -> list[Sight]:
+        """What belongs to each sample of a clip; nothing where there are no pictures."""
+        if self.loading.pictures is not None and isinstance(self.clips, StoredClips):
+            draw = np.random.default_rng((self.seed, ticket, 1)) if self.training else None
+            rgb, factor = self.loading.pictures.read(self.clips.film(i), draw)
+        elif isinstance(self.clips, PicturedClips):
+            rgb, factor = self.clips.pictures(i), 1.0
+        else:
+            return []
+        one = rgb, body.origin * np.float32(factor), body.scale * np.float32(factor)
+        if self.training:
+            return [one]
+        return [one, _mirrored(*one)] * self.loading.views if self.loading.flip else [one] * self.loading.views
 
-    def collate(self, items: list[tuple[int, list[Sample], Sight | None]]) -> PoseBatch:
+    def collate(self, items: list[tuple[int, list[Sample], list[Sight]]]) -> PoseBatch:
         batch = _batch([i for i, _, _ in items], [views for _, views, _ in items], self.clips)
-        seen = [(sight, len(views)) for _, views, sight in items if sight is not None]
+        seen = [sight for _, _, sights in items for sight in sights]
         if not seen:
             return batch
-        rgb, origin, scale = (
-            torch.from_numpy(np.stack([sight[part] for sight, count in seen for _ in range(count)]))
-            for part in range(3)
-        )
+        rgb, origin, scale = (torch.from_numpy(np.stack([sight[part] for sight in seen])) for part in range(3))
         return VideoBatch(batch.xy, batch.score, batch.label, soft=batch.soft, rgb=rgb, origin=origin, scale=scale)
 
 
@@ -183,10 +231,17 @@ def _train_sample(motion: Motion, loading: Loading, seed: tuple[int, ...]) -> Sa
 
 
 def _views(motion: Motion, loading: Loading) -> list[Sample]:
-    xy, score = streams(*motion, loading.streams)
+    seen = [streams(*side, loading.streams) for side in ((motion, mirror(motion)) if loading.flip else (motion,))]
     if loading.sampling == "resample":
-        return [resample(xy, score, loading.frames)]
-    return [(xy[:, f], score[:, f]) for f in uniform_views(xy.shape[1], loading.frames, loading.views)]
+        return [resample(xy, score, loading.frames) for xy, score in seen]
+    frames = uniform_views(motion.xy.shape[1], loading.frames, loading.views)
+    return [(xy[:, f], score[:, f]) for f in frames for xy, score in seen]
+
+
+def _mirrored(rgb: NDArray[np.uint8], origin: Floats, scale: Floats) -> Sight:
+    turned = origin.copy()
+    turned[..., 0] = rgb.shape[2] - origin[..., 0]
+    return rgb[:, :, ::-1], turned, scale
 
 
 def _batch(index: list[int], samples: list[list[Sample]], clips: LabelledClips) -> PoseBatch:

@@ -100,3 +100,5 @@ class SFINGE3D(StoredDataset):
     fps = FPS
     coordinates = 3
     splits = ("train", "test")
+    slack = SLACK / FPS
+    """Seconds before a gesture in which its detection may begin."""

@@ -18,10 +18,12 @@ from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomies import taxonomy as find_taxonomy
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.datasets.clips import Clips, Floats, Ids
+from microgesture.datasets.recordings import LabelledRecording
 from microgesture.layers.batch import PoseBatch
 from microgesture.simulation.clips import Clips as Made
 from microgesture.simulation.clips import any_setting, simulate_clips, simulate_motions
 from microgesture.simulation.programs import TAXONOMY_KEYS, class_table, motion_taxonomy
+from microgesture.simulation.recording import simulate_recording
 
 _SEEDS = {"val": 1, "test": 2}
 
@@ -145,6 +147,68 @@ class SimulatedTail:
             )
             self._clips[split] = self._made._clips(made, made.label, f"long tail, {split}")
         return self._clips[split]
+
+
+class SimulatedRecordings:
+    """Long simulated recordings; training, validation and test people are different.
+
+    Args:
+        taxonomy: `"imigue"`, `"smg"` or `"ma52"`: classes, and how often each is shown.
+        train_minutes, val_minutes, test_minutes: length of each split.
+        minutes: of one recording, one person.
+        fps: frames per second.
+        tail: classes are as frequent as in the real data set to this power; 1 = as published, 0 = equally.
+
+    Example:
+        >>> data = SimulatedRecordings("smg", train_minutes=1, minutes=0.5)
+        >>> [round(r.timeline.duration) for r in data.recordings("train")]
+        [30, 30]
+    """
+
+    key = "simulated_recordings"
+    skeleton = SKELETONS["canonical"]
+    persons = 1
+    coordinates = 2
+    splits: tuple[str, ...] = ("train", "val", "test")
+
+    def __init__(
+        self,
+        taxonomy: str,
+        train_minutes: float = 120.0,
+        val_minutes: float = 30.0,
+        test_minutes: float = 30.0,
+        minutes: float = 10.0,
+        fps: float = 15.0,
+        tail: float = 0.5,
+    ) -> None:
+        if taxonomy not in TAXONOMY_KEYS:
+            raise UsageError(f"the simulator knows no '{taxonomy}'; choose {', '.join(TAXONOMY_KEYS)}")
+        lengths = dict(zip(self.splits, (train_minutes, val_minutes, test_minutes), strict=True))
+        for name, value in {**{f"{k}_minutes": v for k, v in lengths.items()}, "minutes": minutes, "fps": fps}.items():
+            if not 0 < value < float("inf"):
+                raise UsageError(f"{name} is {value}; it must be positive")
+        if not 0 <= tail <= 1:
+            raise UsageError(f"tail is {tail}; it must lie in 0..1")
+        self.taxonomy, self.fps, self._lengths, self._minutes, self._tail = (
+            find_taxonomy(taxonomy), fps, lengths, minutes, tail,
+        )  # fmt: skip
+
+    def recordings(self, split: str) -> Sequence[LabelledRecording]:
+        """The recordings of a split, made anew and always the same.
+
+        Raises:
+            UsageError: there is no such split.
+        """
+        if split not in self.splits:
+            raise UsageError(f"the simulator has no split '{split}'; choose {', '.join(self.splits)}")
+        count = int(np.ceil(self._lengths[split] / self._minutes - 1e-9))
+        made = []
+        for i in range(count):
+            seed = 1000 * self.splits.index(split) + i
+            minutes = min(self._minutes, self._lengths[split] - i * self._minutes)
+            one = simulate_recording(self.taxonomy.key, minutes, seed, fps=self.fps, split=split, tail=self._tail)
+            made.append(LabelledRecording(f"{split}{i:03d}", one.track, one.timeline, seed))
+        return made
 
 
 class SimulatedMotions(Simulated):

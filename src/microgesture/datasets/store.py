@@ -15,11 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ from microgesture.formats.source import read_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from microgesture.datasets.recordings import LabelledRecording
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -401,6 +403,32 @@ class StoredClips:
         return replace(self, rows=self.rows[keep], name=f"{self.name}, {name}")
 
 
+@dataclass(frozen=True, eq=False)
+class _StoredRecordings(Sequence["LabelledRecording"]):
+    """Recordings of a store, the first person of each."""
+
+    store: Store
+    rows: tuple[int, ...]
+    target: Skeleton
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, i: int) -> LabelledRecording: ...
+    @overload
+    def __getitem__(self, i: slice) -> _StoredRecordings: ...
+    def __getitem__(self, i: int | slice) -> LabelledRecording | _StoredRecordings:
+        from microgesture.datasets.recordings import LabelledRecording
+
+        if isinstance(i, slice):
+            return replace(self, rows=self.rows[i])
+        row = self.rows[i]
+        about = self.store.recordings.slice(row, 1).to_pylist()[0]
+        track = self.store.track(row).project(self.target)
+        return LabelledRecording(about["name"], track, self.store.timeline(row), about["subject"])
+
+
 class StoredDataset:
     """A data set of clips read from a store; each data set derives from it and states its facts and splits.
 
@@ -463,6 +491,23 @@ class StoredDataset:
             raise UsageError(f"{self.key} has no split '{split}'; choose {', '.join(self.splits)}")
         chosen = self.store.select(np.flatnonzero(self.chosen(split)), split)
         return replace(chosen, target=self.skeleton, longest=self.longest)
+
+    def recordings(self, split: str) -> Sequence[LabelledRecording]:
+        """The recordings of a split whole, one person in each; read when asked for.
+
+        Raises:
+            UsageError: there is no such split, it has no recordings, or their labels are withheld.
+            NoInput, FormatError: the data are missing or damaged.
+        """
+        if split not in self.splits:
+            raise UsageError(f"{self.key} has no split '{split}'; choose {', '.join(self.splits)}")
+        store = self.store
+        rows = [i for i, s in enumerate(store.recordings.column("split").to_pylist()) if s == split]
+        if not rows:
+            raise UsageError(f"{store.path}: {self.key} has no recordings in split '{split}'")
+        if self.withheld(split):
+            raise UsageError(f"{self.key} gives no labels for split '{split}': its figures come from its server")
+        return _StoredRecordings(store, tuple(rows), self.skeleton)
 
     def withheld(self, split: str) -> bool:
         """Whether the data set gives no labels for this split."""

@@ -90,6 +90,31 @@ def f1_at_iou(
     return Spotting(hits, n_truth, n_predicted, sum(t.duration for t in truth) / 60)
 
 
+def begin_hits(truth: Sequence[Timeline], predicted: Sequence[Timeline], slack: float) -> Spotting:
+    """Gestures found by their begin: the right label, beginning inside the true segment or up to `slack` s before it.
+
+    The rule of the SFINGE 3D contest. One prediction finds one gesture, the earlier ones first; what finds none is a
+    false positive, and their number is often given as a share of the true gestures.
+
+    Example:
+        >>> from microgesture.core.taxonomies import SMG
+        >>> truth, found = (Timeline((Segment(a, 4.0, 7),), SMG, 10) for a in (2.0, 1.5))
+        >>> begin_hits([truth], [found], 1.0).hits, begin_hits([truth], [found], 0.25).hits
+        (1, 0)
+    """
+    hits = n_truth = n_predicted = 0
+    for true, guess in _recordings(truth, predicted):
+        n_truth, n_predicted = n_truth + len(true), n_predicted + len(guess)
+        free = list(guess)
+        for gesture in true:
+            for found in free:
+                if found.label == gesture.label and gesture.start - slack <= found.start < gesture.end:
+                    free.remove(found)
+                    hits += 1
+                    break
+    return Spotting(hits, n_truth, n_predicted, sum(t.duration for t in truth) / 60)
+
+
 def f1_sweep(
     truth: Sequence[Timeline], predicted: Sequence[Timeline], ious: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5)
 ) -> dict[float, float]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from microgesture.core.durable import replacing
 from microgesture.core.errors import FormatError
-from microgesture.formats.safe_zip import ZIP_ERRORS, damaged, open_zip
-from microgesture.formats.source import PathLike
+from microgesture.formats.safe_zip import INFLATED_LIMIT, ZIP_ERRORS, damaged, open_zip
+from microgesture.formats.source import PathLike, read_bytes
 
 # what reading a header raises on bad bytes: it is a Python literal
 _HEADER_ERRORS = (*ZIP_ERRORS, SyntaxError, TypeError, KeyError, tokenize.TokenError, MemoryError, RecursionError)
@@ -45,6 +45,19 @@ def read_arrays(path: PathLike) -> dict[str, NDArray[Any]]:
             except _HEADER_ERRORS as error:
                 raise damaged(path, error, place) from error
     return arrays
+
+
+def read_array(path: PathLike) -> NDArray[Any]:
+    """The array of a `.npy` file.
+
+    Raises:
+        NoInput, NotPermitted, FormatError: as `read_arrays`.
+    """
+    data = read_bytes(path, INFLATED_LIMIT)
+    try:
+        return _array(data)
+    except _HEADER_ERRORS as error:
+        raise damaged(path, error, "header") from error
 
 
 def _array(data: bytes) -> NDArray[Any]:

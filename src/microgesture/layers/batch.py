@@ -1,4 +1,5 @@
-"""`PoseBatch`: what every skeleton system reads. `VideoBatch`: with the pictures of the same clips."""
+"""`PoseBatch`: what every skeleton system reads. `VideoBatch`: with the pictures of the same clips.
+`WindowBatch`: windows of long recordings, with what happens in them."""
 
 from __future__ import annotations
 
@@ -109,3 +110,61 @@ class VideoBatch(PoseBatch):
                 clip = int((~torch.isfinite(xy)).flatten(1).any(1).nonzero()[0])
                 raise FormatError("<batch>", "origin or scale is not finite", place=f"clip {clip}")
         return xy
+
+
+@dataclass
+class WindowBatch(PoseBatch):
+    """Windows of long recordings, for systems that find when something happens.
+
+    Times are shares of the window, so that frames, features and predictions of any rate agree: 0 is its beginning, 1
+    its end. A window that reaches beyond its recording is filled up with zeros behind it.
+
+    Args:
+        valid: float (B,), share of the window that lies within the recording, in (0, 1].
+        segments: float (B, G, 2), begin and end of the gestures; those cut by the window reach outside [0, 1].
+        classes: int64 (B, G), their classes; -1 = no gesture, only filling.
+        series: float (B, D, F), features of F equal stretches of the window, from whatever made them.
+        rgb: uint8 or float (B, F, H, W, 3), pictures of the window, red first, 0 to 255.
+    """
+
+    valid: Tensor = field(kw_only=True)
+    segments: Tensor | None = field(default=None, kw_only=True)
+    classes: Tensor | None = field(default=None, kw_only=True)
+    series: Tensor | None = field(default=None, kw_only=True)
+    rgb: Tensor | None = field(default=None, kw_only=True)
+
+    def targets(self) -> list[tuple[Tensor, Tensor]]:
+        """Gestures of each window: segments (G_i, 2) and classes (G_i,), without filling.
+
+        Raises:
+            UsageError: the batch carries none.
+        """
+        if self.segments is None or self.classes is None:
+            raise UsageError("the windows carry no gestures to learn from")
+        return [(s[k >= 0], k[k >= 0]) for s, k in zip(self.segments, self.classes, strict=True)]
+
+    def mask(self, steps: int) -> Tensor:
+        """Bool (B, steps): which of equal stretches of the window begin within the recording."""
+        at = torch.arange(steps, device=self.valid.device) / steps
+        return at < self.valid[:, None] - 1e-6
+
+    def described(self, channels: int) -> Tensor:
+        """`series` (B, D, F) with zeros behind the recording.
+
+        Raises:
+            UsageError: there are none, or D is not `channels`.
+            FormatError: a value is not finite, or there is no step.
+        """
+        x = self.series
+        if x is None:
+            raise UsageError("the system reads features of the windows, and there are none: set loading.features")
+        if x.shape[1] != channels:
+            raise UsageError(f"the system reads {channels} features per step, the windows have {x.shape[1]}")
+        if torch.compiler.is_compiling():
+            return x
+        if not x.shape[2]:
+            raise FormatError("<batch>", "windows of no step hold nothing", remedy="leave such windows out")
+        if not torch.isfinite(x).all():
+            window = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
+            raise FormatError("<batch>", "features are not finite", place=f"window {window}", remedy="make them again")
+        return x * self.mask(x.shape[2])[:, None]

@@ -30,7 +30,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = 1
 _CEILING = 2 << 30  # bytes of weights
 # arguments of a system that follow from the data; a recipe may state none of them
-FACTS = ("skeleton", "taxonomy", "frames", "persons", "in_channels", "fps")
+FACTS = ("skeleton", "taxonomy", "frames", "persons", "in_channels", "fps", "features")
 _SHIPPED = Path(__file__).parents[1] / "weights"
 _AGAIN = "fetch or save the model again"
 
@@ -44,6 +44,7 @@ class Facts:
         frames, fps: length and rate of a sample.
         persons: M.
         in_channels: channels per joint of the batches.
+        features: numbers per step that describe a recording besides; 0 = none.
     """
 
     skeleton: Skeleton
@@ -52,6 +53,7 @@ class Facts:
     persons: int
     in_channels: int
     fps: float
+    features: int = 0
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -100,7 +102,8 @@ def save_pretrained(
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in system.state_dict().items()}
     version = getattr(microgesture, "__version__", "unknown")
     about = {"format": str(FORMAT), "system": class_path, "taxonomy": facts.taxonomy.digest, "version": version}
-    data = save(tensors, metadata=about)
+    # one entry: safetensors writes several in an order that changes from call to call
+    data = save(tensors, metadata={"microgesture": json.dumps(about, sort_keys=True)})
     config = {
         "format": FORMAT,
         "library_name": "microgesture",
@@ -114,6 +117,7 @@ def save_pretrained(
         "persons": facts.persons,
         "in_channels": facts.in_channels,
         "fps": facts.fps,
+        **({"features": facts.features} if facts.features else {}),
         "parameters": sum(p.numel() for p in system.parameters()),
         "sha256": hashlib.sha256(data).hexdigest(),
         **notes,
@@ -229,7 +233,7 @@ def _facts(path: Path, config: Mapping[str, Any]) -> Facts:
     if not taxonomies or not all(map(len, taxonomies)):
         raise FormatError(path, "names no labels", remedy=_AGAIN)
     frames, persons, channels = (int(config[name]) for name in ("frames", "persons", "in_channels"))
-    return Facts(skeleton, taxonomies, frames, persons, channels, float(config["fps"]))
+    return Facts(skeleton, taxonomies, frames, persons, channels, float(config["fps"]), int(config.get("features", 0)))
 
 
 def _system(path: Path, config: Mapping[str, Any], given: type[nn.Module] | None) -> type[nn.Module]:

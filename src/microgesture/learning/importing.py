@@ -193,6 +193,9 @@ def import_checkpoint(
         told = {name: getattr(facts, name) for name in FACTS}
         given = told | given
     tensors = read_tensors(file)
+    layout = getattr(importlib.import_module(info.module), "official_layout", None)
+    if layout is not None:  # tensors of another framework, e.g. Keras
+        tensors = layout(tensors)
     fit = _Fit(Path(file), tensors, cls, official_keys, given, prefix, partial)
     arguments = fit.arguments()
     model, coverage = fit.load(info, arguments)

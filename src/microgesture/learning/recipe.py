@@ -2,7 +2,7 @@
 
     system:    {class_path: microgesture.systems.stgcnpp.STGCNpp, init_args: {width: 32}}
     data:      {class_path: microgesture.datasets.utd_mhad.UTDMHAD}
-    loading:   {frames: 64, streams: [joint, bone]}              arguments of `Loading`
+    loading:   {frames: 64, streams: [joint, bone]}              arguments of `Loading`, for spotters of `Windowing`
     optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.002}}
     training:  {epochs: 40, seed: 0}                             arguments of `Training`
     longtail:  {class_path: microgesture.learning.longtail.LDAM} a remedy or a list of them; may be left out
@@ -30,6 +30,8 @@ import yaml
 from microgesture.core.errors import FormatError, MicrogestureError, UsageError
 from microgesture.datasets.clips import ClipDataset
 from microgesture.datasets.loading import Loading
+from microgesture.datasets.recordings import RecordingDataset
+from microgesture.datasets.windows import Windowing
 from microgesture.formats.source import read_bytes
 from microgesture.learning.checkpoint import FACTS
 from microgesture.learning.longtail import Remedy, clash
@@ -110,6 +112,7 @@ class Recipe:
         plain: what was read, overrides applied: write it beside the result.
         system, optimizer: to be built from the facts of the data and from the parameters.
         dataset, loading, training: built; no data are read for it.
+        windowing: in place of `loading`, for systems that find gestures in long recordings.
         weights: folder or shipped name of the model that `test` takes if none is given.
         longtail: what is done for rare classes, see `longtail`.
     """
@@ -123,6 +126,7 @@ class Recipe:
     training: Training
     weights: str | None = None
     longtail: tuple[Remedy, ...] = ()
+    windowing: Windowing | None = None
 
     @property
     def name(self) -> str:
@@ -143,19 +147,21 @@ def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         UsageError: all keys and values that are wrong, one per line: file, line, problem, nearest known key.
     """
     path = Path(path)
-    plain, lines = _load(path)
+    plain, lines = read_yaml(path)
     _override(plain, lines, overrides)
-    check = _Check(path, lines)
+    check = Check(path, lines)
     plain = check.expand(plain)
     for key in plain:
         if key not in (*_SECTIONS, "weights"):
             check.unknown((key,), (*_SECTIONS, "weights"))
     parts = {name: check.part(plain, name) for name in ("system", "data", "optimizer")}
-    for name, cls in (("loading", Loading), ("training", Training)):
+    spots = parts["system"] is not None and getattr(parts["system"].cls, "task", "recognise") == "spot"
+    for name, cls in (("loading", Windowing if spots else Loading), ("training", Training)):
         parts[name] = check.arguments((name,), cls, name, plain.get(name) or {})
     built = {name: check.build((name,), parts[name]) for name in ("data", "loading", "training")}
-    if parts["data"] is not None and built["data"] is not None and not isinstance(built["data"], ClipDataset):
-        check.say(("data", "class_path"), f"names {parts['data'].class_path}, which is no dataset of clips")
+    wanted, words = (RecordingDataset, "long recordings") if spots else (ClipDataset, "clips")
+    if parts["data"] is not None and built["data"] is not None and not isinstance(built["data"], wanted):
+        check.say(("data", "class_path"), f"names {parts['data'].class_path}, which is no dataset of {words}")
     weights = plain.get("weights")
     if weights is not None and not isinstance(weights, str):
         check.say(("weights",), f"is {weights!r}; expected the folder or name of a model")
@@ -163,7 +169,24 @@ def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     system, optimizer = parts["system"], parts["optimizer"]
     if check.problems or system is None or optimizer is None:
         raise UsageError("\n".join(check.problems))
-    return Recipe(path, plain, system, optimizer, built["data"], built["loading"], built["training"], weights, remedies)
+    loading, windowing = (Loading(), built["loading"]) if spots else (built["loading"], None)
+    return Recipe(
+        path, plain, system, optimizer, built["data"], loading, built["training"], weights, remedies, windowing
+    )
+
+
+def build_windowing(plain: Mapping[str, Any], path: Path) -> Windowing:
+    """The section `loading` of a spotter's recipe, as it was saved with the model.
+
+    Raises:
+        UsageError: it says something that `Windowing` does not know.
+    """
+    check = Check(path, {})
+    windowing = check.build(("windowing",), check.arguments(("windowing",), Windowing, "windowing", dict(plain)))
+    if check.problems:
+        raise UsageError("\n".join(check.problems))
+    assert isinstance(windowing, Windowing)
+    return windowing
 
 
 def write_recipe(plain: Mapping[str, Any]) -> str:
@@ -171,7 +194,7 @@ def write_recipe(plain: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True)
 
 
-class _Check:
+class Check:
     """Collects everything that is wrong with one recipe."""
 
     def __init__(self, path: Path, lines: dict[Key, int]) -> None:
@@ -322,7 +345,8 @@ def _parser(cls: Callable[..., Any]) -> tuple[Any, list[str]]:
     return parser, list(names)
 
 
-def _load(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
+    """A recipe's content and the line of every key, unchecked; errors as in `read_recipe`."""
     data = read_bytes(path, _MAX_BYTES)
     try:
         text = data.decode("utf-8")

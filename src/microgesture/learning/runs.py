@@ -37,7 +37,7 @@ def train(
     tell: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train a system by a recipe and save it.
+    """Train a system by a recipe and save it; or all members of an ensemble, each into a folder of its own.
 
     Args:
         overrides: settings that replace the recipe's, see `read_recipe`.
@@ -53,8 +53,11 @@ def train(
         UsageError: the recipe is wrong, or the folder holds a finished or another run.
         NoInput, FormatError: the data are missing or damaged.
     """
+    from microgesture.learning.ensemble import is_ensemble, train_ensemble
     from microgesture.learning.recipe import read_recipe, write_recipe
 
+    if is_ensemble(recipe):
+        return train_ensemble(recipe, overrides, out, resume, tell, progress)
     plan = read_recipe(recipe, overrides)
     folder = make_folder(out or Path("runs") / plan.name)
     written = write_recipe(plan.plain)
@@ -76,21 +79,28 @@ def train(
     torch.manual_seed(settings.seed)
     system = plan.system.build(**facts.arguments(plan.system.cls))
     plan.optimizer.build(params=[torch.nn.Parameter(torch.zeros(1))])  # refuse wrong settings before data are read
-    batches = train_loader(dataset, loading, settings.seed, settings.epochs)
     goes_on = resume and (folder / "last.ckpt").exists()
-    longtail = after = None
-    if plan.longtail:
-        longtail = LongTail(plan.longtail, _train_counts(dataset))
-        after = _after_training(plan, system, longtail, folder, goes_on, tell, progress)
-        longtail.check(after)
-    task = Recognise(
-        system, lambda params: plan.optimizer.build(params=params), settings, len(facts.taxonomy), longtail
-    )
-    look = settings.validate_every and "val" in dataset.splits
-    validation = test_loader(dataset.clips("val"), replace(loading, views=1)) if look else None
-    write_text(before, written)
-    trained = fit(task, batches, validation, folder, goes_on, tell, progress)
-    done = longtail.finish(after) if longtail and after else {}
+    if plan.windowing is not None:
+        from microgesture.learning.spotting import fit_spotter
+
+        write_text(before, written)
+        trained, notes = fit_spotter(plan, system, folder, goes_on, tell, progress)
+    else:
+        batches = train_loader(dataset, loading, settings.seed, settings.epochs)
+        longtail = after = None
+        if plan.longtail:
+            longtail = LongTail(plan.longtail, _train_counts(dataset))
+            after = _after_training(plan, system, longtail, folder, goes_on, tell, progress)
+            longtail.check(after)
+        task = Recognise(
+            system, lambda params: plan.optimizer.build(params=params), settings, len(facts.taxonomy), longtail
+        )
+        look = settings.validate_every and "val" in dataset.splits
+        validation = test_loader(dataset.clips("val"), replace(loading, views=1, flip=False)) if look else None
+        write_text(before, written)
+        trained = fit(task, batches, validation, folder, goes_on, tell, progress)
+        done = longtail.finish(after) if longtail and after else {}
+        notes = {"longtail": done} if done else {}
     return save_pretrained(
         folder,
         trained,
@@ -102,7 +112,7 @@ def train(
         epochs=settings.epochs,
         **({"serves": dataset.serves} if hasattr(dataset, "serves") else {}),
         **({"origin": trained.origin} if hasattr(trained, "origin") else {}),
-        **({"longtail": done} if done else {}),
+        **notes,
     )
 
 
@@ -114,7 +124,7 @@ def test(
     out: _Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure a trained system on a split.
+    """Measure a trained system, or an ensemble of them, on a split.
 
     Args:
         recipe_or_run: a folder `train` has written, or a recipe: then the model is `weights`, else the recipe's
@@ -131,41 +141,67 @@ def test(
         FormatError: one of them is damaged, or the model knows other labels than the data.
         UsageError: the labels of the split are withheld.
     """
-    import numpy as np
-
-    from microgesture.datasets.clips import EndlessDataset
     from microgesture.datasets.loading import test_loader
-    from microgesture.evaluation.classification import summary
-    from microgesture.evaluation.records import (
-        PREDICTIONS,
-        RECORD,
-        Predictions,
-        record,
-        write_predictions,
-        write_record,
-    )
     from microgesture.learning.cost import cost
+    from microgesture.learning.ensemble import is_ensemble, measure_ensemble
 
+    if is_ensemble(recipe_or_run):
+        return measure_ensemble(recipe_or_run, overrides, weights, split, out, progress)
     measured = load(recipe_or_run, overrides, weights)
+    if measured.plan.windowing is not None:
+        return _measured_spotter(measured, split, out, progress)
     dataset, saved = measured.plan.dataset, measured.saved
+    split, clips = labelled_clips(dataset, split)
+    probabilities = predict(saved.system, clips, measured.plan.loading, measured.table, progress)
+    price = cost(saved.system, next(iter(test_loader(clips, measured.plan.loading))))
+    result = result_of(
+        dataset,
+        split,
+        clips,
+        probabilities,
+        system=saved.config["system"]["class_path"],
+        recipe=saved.config.get("recipe", measured.plan.name),
+        weights_sha256=saved.config["sha256"],
+        commit=commit(),
+        seed=saved.config.get("seed"),
+        parameters=price.parameters,
+        flops=price.flops,
+        latency_ms=round(price.latency_ms, 3),
+    )
+    target = _target(measured, out)
+    if target is not None:
+        write_result(target, result, clips, probabilities)
+    return result
+
+
+def labelled_clips(dataset: ClipDataset, split: str | None) -> tuple[str, LabelledClips]:
+    """A split, by default `labelled_split`, and those of its clips that have labels.
+
+    Raises:
+        UsageError: none has.
+    """
     split = split or labelled_split(dataset)
     clips = dataset.clips(split)
     if clips.soft is None and (clips.label < 0).any():
         if (clips.label < 0).all():
             raise UsageError(f"{dataset.key} gives no labels for split '{split}': its figures come from its server")
         clips = clips.where(clips.label >= 0, "labelled")  # type: ignore[attr-defined]
-    taxonomy = measured.facts.taxonomy
-    probabilities = predict(saved.system, clips, measured.plan.loading, measured.table, progress)
+    return split, clips
+
+
+def result_of(
+    dataset: ClipDataset, split: str, clips: LabelledClips, probabilities: NDArray[np.float64], **about: Any
+) -> dict[str, Any]:
+    """The record of class probabilities (N, K); `about` is what it says about the system."""
+    from microgesture.datasets.clips import EndlessDataset
+    from microgesture.evaluation.classification import summary
+    from microgesture.evaluation.records import record
+
+    taxonomy = dataset.taxonomy
     shown = None if isinstance(dataset, EndlessDataset) else dataset.clips("train").counts
     coarse = [taxonomy.group_of(i) for i in range(len(taxonomy))] if taxonomy.key == "ma52" else None
     subjects = None if (clips.subject < 0).any() else clips.subject
-    price = cost(saved.system, next(iter(test_loader(clips, measured.plan.loading))))
-    result = record(
-        system=saved.config["system"]["class_path"],
-        recipe=saved.config.get("recipe", measured.plan.name),
-        weights_sha256=saved.config["sha256"],
-        commit=commit(),
-        seed=saved.config.get("seed"),
+    return record(
         dataset=dataset.key,
         taxonomy=taxonomy.key,
         protocol=getattr(dataset, "protocol", None),
@@ -173,16 +209,65 @@ def test(
         source=f"{dataset.key}, split {split}",
         simulated=getattr(dataset, "simulated", dataset.key.startswith("simulated")),
         clips=len(clips),
-        parameters=price.parameters,
-        flops=price.flops,
-        latency_ms=round(price.latency_ms, 3),
         metrics=summary(probabilities, clips.label, subjects=subjects, train_counts=shown, coarse_of=coarse),
+        **about,
     )
-    target = Path(out) if out else (saved.folder if os.access(saved.folder, os.W_OK) and not measured.shipped else None)
+
+
+def write_result(
+    folder: Path, result: dict[str, Any], clips: LabelledClips, probabilities: NDArray[np.float64]
+) -> None:
+    """`test.json`, and `predictions.npz` beside it."""
+    import numpy as np
+
+    from microgesture.evaluation.records import PREDICTIONS, RECORD, Predictions, write_predictions, write_record
+
+    folder = make_folder(folder)
+    names = np.array(clips.names, dtype=np.str_)
+    write_predictions(folder / PREDICTIONS, Predictions(names, clips.label, probabilities))
+    write_record(folder / RECORD, result)
+
+
+def _target(measured: Measured, out: _Path | None) -> Path | None:
+    """Where figures are written: the folder asked for, else the run; nowhere for models that cannot hold them."""
+    if out:
+        return Path(out)
+    folder = measured.saved.folder
+    return folder if os.access(folder, os.W_OK) and not measured.shipped else None
+
+
+def _measured_spotter(
+    measured: Measured, split: str | None, out: _Path | None, progress: Progress | None
+) -> dict[str, Any]:
+    """`test` for systems that find gestures in recordings: `test.json`, and what was found in `found/`."""
+    from microgesture.evaluation.records import RECORD, record, write_record
+    from microgesture.formats.timeline_json import write_timeline_json
+    from microgesture.learning.spotting import measure_spotter
+
+    dataset, saved = measured.plan.dataset, measured.saved
+    split = split or labelled_split(dataset)
+    tested = measure_spotter(measured.plan, saved, split, progress)
+    result = record(
+        system=saved.config["system"]["class_path"],
+        recipe=saved.config.get("recipe", measured.plan.name),
+        weights_sha256=saved.config["sha256"],
+        commit=commit(),
+        seed=saved.config.get("seed"),
+        dataset=dataset.key,
+        taxonomy=dataset.taxonomy.key,
+        protocol=getattr(dataset, "protocol", None),
+        split=split,
+        source=f"{dataset.key}, split {split}",
+        simulated=getattr(dataset, "simulated", dataset.key.startswith("simulated")),
+        clips=len(tested.names),
+        parameters=sum(p.numel() for p in saved.system.parameters()),
+        metrics=tested.metrics,
+    )
+    target = _target(measured, out)
     if target is not None:
         folder = make_folder(target)
-        names = np.array(clips.names, dtype=np.str_)
-        write_predictions(folder / PREDICTIONS, Predictions(names, clips.label, probabilities))
+        for name, line in zip(tested.names, tested.lines, strict=True):
+            write_timeline_json(line, make_folder(folder / "found") / f"{name}.json")
         write_record(folder / RECORD, result)
     return result
 
@@ -209,11 +294,14 @@ class Measured:
 def load(recipe_or_run: _Path, overrides: Sequence[str] = (), weights: _Path | None = None) -> Measured:
     """The model of a run or recipe and the data it names; see `test` for the arguments and errors."""
     from microgesture.learning.checkpoint import from_pretrained
+    from microgesture.learning.ensemble import is_ensemble
     from microgesture.learning.motions import motion_table
     from microgesture.learning.recipe import read_recipe
 
     given = Path(recipe_or_run)
     path = given / RECIPE if given.is_dir() else given
+    if is_ensemble(path):
+        raise UsageError(f"{path} is an ensemble; expected a single system, e.g. one of its members' folders")
     plan = read_recipe(path, overrides)
     default = given if given.is_dir() else plan.weights or Path("runs") / plan.name
     model = Path(weights or default)
@@ -264,7 +352,7 @@ def predict(
         for batch in test_loader(clips, loading):
             logits = class_logits(system(batch.to(device))).float().cpu()
             p = logits.softmax(-1).double().numpy() if table is None else class_probabilities(logits.numpy(), table)
-            rows.append(p.reshape(-1, loading.views, p.shape[-1]).mean(1).astype(np.float64))
+            rows.append(p.reshape(-1, loading.samples, p.shape[-1]).mean(1).astype(np.float64))
             done += len(rows[-1])
             if progress:
                 progress("clips", done, len(clips))
@@ -312,7 +400,7 @@ def _after_training(
     def validate() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         clips = dataset.clips("val")
         known = clips.label >= 0
-        return predict(system, clips, replace(plan.loading, views=1))[known], clips.label[known]
+        return predict(system, clips, replace(plan.loading, views=1, flip=False))[known], clips.label[known]
 
     return Run(system, longtail.counts, dataset.splits, retrain, validate)
 
@@ -332,11 +420,20 @@ def commit() -> str | None:
 
 
 def facts_of(plan: Recipe) -> Facts:
-    """What a system must know about the data of a recipe; no data are read for it."""
+    """What a system must know about the data of a recipe; no data are read for it, only the model of `features`."""
     from microgesture.core.taxonomies import taxonomy as find_taxonomy
     from microgesture.learning.checkpoint import Facts
 
     data, loading = plan.dataset, plan.loading
+    if plan.windowing is not None:
+        from microgesture.learning.spotting import rate
+
+        described, windowing = plan.windowing.features, plan.windowing
+        width = 0 if described is None else described.width
+        channels = data.coordinates + 1
+        return Facts(
+            data.skeleton, (data.taxonomy,), windowing.frames, data.persons, channels, rate(windowing, data), width
+        )
     channels = loading.channels(data)
     serves = [find_taxonomy(key) for key in getattr(data, "serves", ())]
     return Facts(data.skeleton, (data.taxonomy, *serves), loading.frames, data.persons, channels, data.fps)

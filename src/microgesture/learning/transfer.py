@@ -416,7 +416,7 @@ def features(system: nn.Module, clips: LabelledClips, loading: Loading) -> NDArr
                     raise UsageError(f"{type(system).__name__} has no linear layer whose input could be its features")
                 heads = [m for m in entered if isinstance(out, Tensor) and m.out_features == out.shape[-1]]
                 x = entered[heads[-1] if heads else list(entered)[-1]].float()
-                x = x.reshape(len(batch) // loading.views, -1, x.shape[-1]).mean(1)
+                x = x.reshape(len(batch) // loading.samples, -1, x.shape[-1]).mean(1)
                 rows.append(x.cpu().numpy())
     finally:
         for hook in hooks:
