@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_pictures_and_splits_are_fixed() -> None:
 def test_loaders_give_pictures_for_every_split() -> None:
     assert isinstance(SMALL, EndlessBatches)
     assert isinstance(SMALL.clips("val"), PicturedClips)
-    assert not isinstance(Simulated("smg").clips("val"), PicturedClips)
+    assert not isinstance(Simulated("smg", test_clips=2).clips("val"), PicturedClips)
     loading = Loading(frames=8, batch=4)
     (fresh, *_), fixed = train_loader(SMALL, loading, 0), list(test_loader(SMALL.clips("val"), loading))
     assert isinstance(fresh, VideoBatch)

@@ -210,3 +210,8 @@ def test_a_labelled_clip_shows_no_second_class_of_its_taxonomy(key: str) -> None
     for i, motion in enumerate(clips.motion):
         own[i] = class_table(key)[motion] > 0
     assert not (shown & ~own).any()
+
+
+def test_batches_smaller_than_the_label_space_show_every_class() -> None:
+    shown = {int(k) for seed in range(40) for k in simulate_clips("ma52", 8, seed, frames=4).label}
+    assert shown == set(range(52))

@@ -2,14 +2,14 @@
 and compared without a recording.
 
 These are drawings, not pictures of people: flat limbs in one colour each before a smooth wall, clothes in cold colours
-so that hands and face stand out, no light, no texture, no features of anybody. What a system reaches on them says nothing about films; a system that reaches nothing has a mistake.
-Each figure is drawn from the poses of its clip as the simulated estimator reports them, so a joint it loses is missing
-in the drawing as well.
+so that hands and face stand out, no light, no texture, no features of anybody. What a system reaches on them says
+nothing about films; a system that reaches nothing has a mistake. Each figure is drawn from the poses of its clip as
+the simulated estimator reports them, so a joint it loses is missing in the drawing as well.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -76,8 +76,8 @@ class DrawnClips(Clips):
         canvas: (pictures F, height H, width W).
     """
 
-    look: Ids = None  # type: ignore[assignment]  # what `Clips` has last may be left out, so may what follows
-    canvas: tuple[int, int, int] = (8, 64, 64)
+    look: Ids = field(kw_only=True)
+    canvas: tuple[int, int, int] = field(kw_only=True)
 
     def pictures(self, i: int, chance: np.random.RandomState | None = None) -> NDArray[np.uint8]:
         """Drawings (F, H, W, 3) of clip i.

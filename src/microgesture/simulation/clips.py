@@ -80,7 +80,9 @@ def simulate_clips(
     rng = np.random.default_rng([seed, len(find_taxonomy(taxonomy))])
     table = class_table(taxonomy)
     if classes is None:
-        classes = rng.permutation(np.arange(count) % table.shape[1])
+        # fewer clips than classes begin anywhere, so that many small batches show them all
+        first = int(rng.integers(table.shape[1])) if count < table.shape[1] else 0
+        classes = rng.permutation((first + np.arange(count)) % table.shape[1])
     which = np.array([rng.choice(np.flatnonzero(table[:, k])) for k in classes], np.int64)
     settings = [draw_setting(rng, taxonomy, int(m)) for m in which]
     # one label per clip must be the truth: no motion of another class comes before or beside
