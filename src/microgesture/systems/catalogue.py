@@ -131,9 +131,12 @@ SYSTEMS: dict[str, SystemInfo] = {
             2025,
             _arxiv("2507.09512"),
             "supervised",
-            ("rgb",),
+            ("rgb", "skeleton"),
             "spot",
             "reconstructed",
+            "available",
+            # the detector itself is equal to the released DyFADet
+            parameters=(("detector without attention, 1,408 features, 17 classes", 27_529_509),),
             reported=(Reported("imigue", "MiGA 2025 track 2", "F1", 38.03, "arXiv 2507.09512, abstract"),),
         ),
         SystemInfo(
