@@ -80,6 +80,24 @@ def test_frames_are_convolved_as_in_three_dimensions(kernel: int, stride: int, f
     torch.testing.assert_close(conv(x), expected)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(1, (1, 1, 1)), (3, (1, 2, 2)), (3, (2, 1, 1)), (7, (1, 1, 2))])
+def test_pixels_are_convolved_as_in_three_dimensions(kernel: int, stride: tuple[int, int, int]) -> None:
+    padding = (0, kernel // 2, kernel // 2)
+    conv = Conv(6, 17, (1, kernel, kernel), stride, padding)
+    x = torch.rand(2, 6, 5, 8, 9).contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+    y, expected = conv(x), nn.functional.conv3d(x, conv.weight, conv.bias, stride, padding)
+    torch.testing.assert_close(y, expected)
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+    ours, theirs = (torch.autograd.grad(z.square().sum(), (x, conv.weight)) for z in (y, expected))
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_of_a_slice_keep_their_storage() -> None:
+    x = torch.rand(2, 16, 4, 6, 6).contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+    (gradient,) = torch.autograd.grad(ConvNorm(16, 16, stride=(2, 2, 2))(x).square().sum(), x)
+    assert gradient.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 def test_bfloat16_gradients_of_short_clips() -> None:
     """Two frames under a kernel of three: the weight's gradient in float32, within the half precision's digits."""
     torch.manual_seed(0)

@@ -66,6 +66,12 @@ def test_strided_shortcuts_of_few_channels_keep_to_their_memory(channels: int) -
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_gradients_of_a_stride_stay_channels_last() -> None:
+    x = torch.rand(2, 16, 6, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    (gradient,) = torch.autograd.grad(every(x, 2).square().sum(), x)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_every_frame_of_a_stride() -> None:
     x = torch.arange(10.0).view(1, 1, 5, 2)
     conv = torch.nn.Conv2d(1, 1, 1, (2, 1))

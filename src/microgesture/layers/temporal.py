@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from microgesture.layers.norm import conv_norm
+
 
 class TemporalConv(nn.Module):
     """Convolution over `kernel` frames and batch norm: the temporal unit of ST-GCN, and with kernel 1 the shortcuts.
@@ -29,17 +31,16 @@ class TemporalConv(nn.Module):
         self.bn = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.bn(self.conv(every(x, self.skip)))
-        return y
+        return conv_norm(self.conv, self.bn, every(x, self.skip))
 
 
 def every(x: Tensor, stride: int) -> Tensor:
     """Every `stride`-th frame of (N, C, T, V): what a strided 1x1 convolution reads.
 
     Taken out before an unstrided convolution, because on CPU the gradient of the strided one writes beyond its memory
-    for fewer than 16 channels (torch 2.13).
+    for fewer than 16 channels (torch 2.13). The slice is one of channels-last storage, so that its gradient is too.
     """
-    return x if stride == 1 else x[:, :, ::stride]
+    return x if stride == 1 else x.permute(0, 2, 3, 1)[:, ::stride].permute(0, 3, 1, 2)
 
 
 def shortcut(channels: int, width: int, stride: int = 1) -> nn.Module:
@@ -76,14 +77,13 @@ class BranchedConv(nn.Module):
         self.bn = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        reduced = F.relu(self.reduce_bn(self.reduce(x)), inplace=True)
+        reduced = F.relu(conv_norm(self.reduce, self.reduce_bn, x), inplace=True)
         *to_conv, to_pool = torch.split(reduced, self.parts, 1)
         y = [conv(part) for conv, part in zip(self.dilated, to_conv, strict=True)]
         y.append(F.max_pool2d(to_pool, (3, 1), (self.stride, 1), (1, 0)))
         y.append(self.plain(every(x, self.stride)))
         merged = F.relu(self.merge_bn(torch.cat(y, 1)), inplace=True)
-        out: Tensor = self.bn(self.merge(merged))
-        return out
+        return conv_norm(self.merge, self.bn, merged)
 
 
 class PooledBranches(nn.Module):
@@ -113,7 +113,7 @@ class PooledBranches(nn.Module):
         self.bn = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        reduced = F.relu(self.reduce_bn(self.reduce(x)), inplace=True)
+        reduced = F.relu(conv_norm(self.reduce, self.reduce_bn, x), inplace=True)
         *to_conv, to_pool = torch.split(reduced, self.part, 1)
         y = [conv(part) for conv, part in zip(self.dilated, to_conv, strict=True)]
         y.append(F.max_pool2d(to_pool, (3, 1), (self.stride, 1), (1, 0)))
