@@ -29,6 +29,7 @@ from microgesture.cli.listing import datasets, systems
 from microgesture.cli.prepare import prepare
 from microgesture.cli.recognize import recognize
 from microgesture.cli.simulate import simulate
+from microgesture.cli.stream import stream
 from microgesture.cli.submit import submit
 from microgesture.cli.train import test, train
 from microgesture.cli.transfer import transfer
@@ -117,6 +118,7 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(recognize)
+app.command()(stream)
 app.command()(simulate)
 app.command()(prepare)
 app.command()(inspect)

@@ -1,0 +1,1 @@
+"""Gestures while they happen: frames in one by one, events out."""
