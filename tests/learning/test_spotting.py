@@ -93,6 +93,13 @@ def test_longtail_is_refused(recipe: Path, tmp_path: Path) -> None:
         runs.train(recipe, out=tmp_path / "run")
 
 
+def test_augmentations_are_saved_with_the_model(recipe: Path, tmp_path: Path) -> None:
+    noise = "[{class_path: microgesture.datasets.augment_windows.Noise, init_args: {features: 0.05}}]"
+    run = runs.train(recipe, ["training.epochs=1", f"loading.augment={noise}"], tmp_path / "run")
+    (augmentation,) = Spotter.from_pretrained(run).windowing.augment
+    assert augmentation.features == 0.05  # type: ignore[attr-defined]
+
+
 def test_what_is_no_spotter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="BodyGCN, which names clips"):
         Spotter.from_pretrained("base")

@@ -19,6 +19,7 @@ import os
 import re
 from argparse import ArgumentError
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
@@ -96,7 +97,7 @@ class Part:
             UsageError: the constructor refuses the arguments.
         """
         parser, _ = _parser(self.cls)
-        arguments = parser.instantiate(parser.parse_object(self.args)).as_dict()
+        arguments = parser.instantiate(parser.parse_object(deepcopy(self.args))).as_dict()
         try:
             return self.cls(**facts, **arguments)
         except (TypeError, ValueError) as error:
@@ -294,7 +295,7 @@ class Check:
         remaining = dict(args)
         while True:  # the parser stops at the first problem: take it out and ask again
             try:
-                parser.parse_object(remaining)
+                parser.parse_object(deepcopy(remaining))
                 break
             except (ArgumentError, TypeError, ValueError, KeyError) as error:
                 text = " ".join(str(error).split())
