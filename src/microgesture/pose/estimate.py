@@ -239,7 +239,7 @@ def _fill(store: PoseStore, file: Path, detector: Detector, progress: Progress |
 
     with closing(_frames(store, file, lambda damage: notes.append(str(damage)), recent)) as frames:
         for frame in frames:
-            small, scale = _shrunk(frame.image, detector.side)
+            small, scale = shrunk(frame.image, detector.side)
             if times and frame.time >= times[0] + CHUNK_SECONDS:
                 close_chunk()
             if not times:
@@ -299,7 +299,7 @@ def _frames(
         else:
             skipped += 1
             if skipped > known - WARM_UP:
-                recent.append(_shrunk(frame.image, side)[0])
+                recent.append(shrunk(frame.image, side)[0])
     if skipped != known:
         raise FormatError(
             file,
@@ -309,7 +309,7 @@ def _frames(
         )
 
 
-def _shrunk(image: NDArray[np.uint8], side: int) -> tuple[Image, Array]:
+def shrunk(image: NDArray[np.uint8], side: int) -> tuple[Image, Array]:
     """The picture with its longest side at most `side`, and the factors (x, y) back to the original's pixels."""
     height, width = image.shape[:2]
     factor = side / max(height, width)

@@ -121,6 +121,7 @@ def of_video(source: str, persons: int = 1) -> Iterator[Arrival]:
         NoInput, NotPermitted, FormatError: it cannot be opened or decoded.
         MissingExtra: MediaPipe is not installed.
     """
+    from microgesture.pose.estimate import shrunk
     from microgesture.pose.mediapipe import MediaPipeDetector
 
     if is_live(source):
@@ -132,7 +133,7 @@ def of_video(source: str, persons: int = 1) -> Iterator[Arrival]:
     with MediaPipeDetector(persons) as detector:
         first = True
         for time, image in pictures:
-            small, scale = _shrunk(image, detector.side)
+            small, scale = shrunk(image, detector.side)
             if first:
                 detector.restart([None] * persons, (small.shape[1], small.shape[0]))
             for _ in range(WARM_UP if first else 1):
@@ -171,19 +172,6 @@ def _live(source: str) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         except (FFmpegError, OSError, IndexError) as error:
             problem = f"breaks off ({getattr(error, 'strerror', None) or error})"
             raise FormatError(source, problem, remedy="check the camera or the connection") from error
-
-
-def _shrunk(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The picture with its longest side at most `side`, and the factors (x, y) back to the original's pixels."""
-    import cv2
-
-    height, width = image.shape[:2]
-    factor = min(1.0, side / max(height, width))
-    if factor == 1:
-        return image, np.ones(2, np.float32)
-    small = (max(1, round(width * factor)), max(1, round(height * factor)))
-    scaled = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
-    return scaled, np.array((width / small[0], height / small[1]), np.float32)
 
 
 def open_source(
