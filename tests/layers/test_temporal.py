@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from microgesture.layers.temporal import BranchedConv, PooledBranches, TemporalConv, every
+from microgesture.layers.temporal import BranchedConv, DilatedConv, PooledBranches, TemporalConv, every
 
 UNITS = [TemporalConv, BranchedConv, PooledBranches]
 
@@ -78,3 +78,20 @@ def test_every_frame_of_a_stride() -> None:
     still = torch.nn.Conv2d(1, 1, 1)
     still.load_state_dict(conv.state_dict())
     assert torch.equal(conv(x), still(every(x, 2)))
+
+
+@pytest.mark.parametrize("channels", [24, 40])
+def test_dilated_convolutions_learn_in_bfloat16_as_in_float32(channels: int) -> None:
+    torch.manual_seed(0)
+    conv = DilatedConv(channels, 3, 1, 2)
+    x = torch.randn(4, channels, 20, 9).to(memory_format=torch.channels_last)
+    gradients = []
+    for half in (False, True):
+        conv.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = conv(x.bfloat16() if half else x)
+        assert out.dtype == (torch.bfloat16 if half else torch.float32)
+        out.float().square().sum().backward()
+        assert conv.weight.grad is not None
+        gradients.append(conv.weight.grad.clone())
+    assert (gradients[0] - gradients[1]).abs().max() < 0.02 * gradients[0].abs().max()

@@ -49,6 +49,23 @@ def shortcut(channels: int, width: int, stride: int = 1) -> nn.Module:
     return nn.Identity() if same else TemporalConv(channels, width, kernel=1, stride=stride)
 
 
+class DilatedConv(nn.Conv2d):
+    """Convolution over frames that lie `dilation` apart, as many channels out as in.
+
+    In float32 where it learns in bfloat16 on CPU: there torch 2.13 gives its weights a wrong gradient, or none that is
+    finite, for more than 16 channels that are no multiple of 16.
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int, dilation: int) -> None:
+        super().__init__(channels, channels, (kernel, 1), (stride, 1), (kernel // 2 * dilation, 0), (dilation, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.dilation[0] > 1 and x.device.type == "cpu" and torch.is_grad_enabled():
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float()).to(x.dtype)
+        return super().forward(x)
+
+
 class BranchedConv(nn.Module):
     """Dilated convolutions, a max-pool and a plain path side by side: temporal unit of ST-GCN++ (Duan et al., 2022).
 
@@ -68,8 +85,7 @@ class BranchedConv(nn.Module):
         self.reduce = nn.Conv2d(channels, sum(self.parts), 1)
         self.reduce_bn = nn.BatchNorm2d(sum(self.parts))
         self.dilated = nn.ModuleList(
-            nn.Conv2d(c, c, (3, 1), (stride, 1), (d, 0), (d, 1))
-            for c, d in zip(self.parts, self.dilations, strict=False)
+            DilatedConv(c, 3, stride, d) for c, d in zip(self.parts, self.dilations, strict=False)
         )
         self.plain = nn.Conv2d(channels, part, 1)
         self.merge_bn = nn.BatchNorm2d(width)
@@ -106,9 +122,7 @@ class PooledBranches(nn.Module):
         self.stride = stride
         self.reduce = nn.Conv2d(channels, part * (branches - 1), 1)
         self.reduce_bn = nn.BatchNorm2d(part * (branches - 1))
-        self.dilated = nn.ModuleList(
-            nn.Conv2d(part, part, (kernel, 1), (stride, 1), (kernel // 2 * d, 0), (d, 1)) for d in dilations
-        )
+        self.dilated = nn.ModuleList(DilatedConv(part, kernel, stride, d) for d in dilations)
         self.plain = nn.Conv2d(channels, width - part * (branches - 1), 1)
         self.bn = nn.BatchNorm2d(width)
 
