@@ -19,6 +19,8 @@ NAMES = [
     "Segment",
     "Signal",
     "Skeleton",
+    "Spotter",
+    "Stream",
     "Taxonomy",
     "Timeline",
     "__version__",

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from microgesture.core.taxonomy import Taxonomy as Taxonomy
     from microgesture.core.track import PoseTrack as PoseTrack
     from microgesture.core.track import Signal as Signal
+    from microgesture.learning.spotting import Spotter as Spotter
     from microgesture.simulation.clips import simulate_clips as simulate_clips
     from microgesture.simulation.recording import simulate_recording as simulate_recording
+    from microgesture.streaming.session import Stream as Stream
 
 __version__ = "0.1.0"
 
@@ -40,6 +42,8 @@ _HOME = {
     "Segment": "core.segment",
     "Signal": "core.track",
     "Skeleton": "core.skeleton",
+    "Spotter": "learning.spotting",
+    "Stream": "streaming.session",
     "Taxonomy": "core.taxonomy",
     "Timeline": "core.segment",
     "analyze": "analysis.analyze",
