@@ -36,12 +36,13 @@ print(peak_megabytes())
 def test_an_hour_needs_the_memory_of_six_minutes(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     used = []
-    for minutes in (6, 60):
-        folder = tmp_path / str(minutes)
+    # six minutes twice: now and then a process gets by with a few megabytes less than it always takes
+    for i, minutes in enumerate((6, 6, 60)):
+        folder = tmp_path / str(i)
         folder.mkdir()
         command = [sys.executable, "-c", ONE, str(folder), str(minutes)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
         assert done.returncode == 0, done.stderr
         used.append(float(done.stdout))
-    assert used[1] <= 1.05 * used[0]
-    assert used[1] < 500  # the model and the detector come on top of this
+    assert used[2] <= 1.05 * max(used[:2])
+    assert used[2] < 500  # the model and the detector come on top of this
