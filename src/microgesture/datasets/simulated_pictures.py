@@ -23,7 +23,6 @@ from microgesture.datasets.clips import Clips, Floats, Ids
 from microgesture.datasets.sampling import segment_frames
 from microgesture.datasets.simulated import Simulated
 from microgesture.layers.batch import VideoBatch
-from microgesture.simulation.clips import simulate_clips
 from microgesture.simulation.preview import SEEN
 
 # of a figure: where its neck is on the canvas, in shares of width and height, and how many shoulder widths fit into
@@ -128,10 +127,7 @@ class SimulatedPictures(Simulated):
 
     def _simulate(self, count: int, seed: int, split: str, length: int) -> DrawnClips:
         draw = np.random.default_rng([seed, count, len(self.taxonomy)])
-        # from any class on, so that batches with fewer clips than classes show all of them in time
-        label = draw.permutation((draw.integers(len(self.taxonomy)) + np.arange(count)) % len(self.taxonomy))
-        made = simulate_clips(self.taxonomy.key, count, seed, frames=length, fps=self.fps, split=split, classes=label)
-        clips = self._clips(made, made.label, f"{split}, seed {seed}")
+        clips = super()._simulate(count, seed, split, length)
         _, height, width = self.canvas
         (left, right), (top, bottom) = _NECK
         neck = draw.uniform((left * width, top * height), (right * width, bottom * height), (count, 2))

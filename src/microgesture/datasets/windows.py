@@ -85,6 +85,11 @@ class Windowing:
                 "that one step of loading.features covers"
             )
 
+    @property
+    def step(self) -> int:
+        """Frames that windows can be moved by: one, or those of a step of features."""
+        return 1 if self.features is None else self.features.stride
+
 
 @dataclass(frozen=True, eq=False)
 class Described:
@@ -111,8 +116,8 @@ class Described:
         score = np.zeros((1, length, part.xy.shape[1]), np.float32)
         xy[0, :seen], score[0, :seen] = body_normalise(part.xy, part.score, track.skeleton).xy, part.score
         series = None
-        if self.series is not None and windowing.features is not None:
-            stride = windowing.features.stride
+        if self.series is not None:
+            stride = windowing.step
             series = np.zeros((len(self.series), length // stride), np.float32)
             cut = self.series[:, start // stride : (start + length) // stride]
             series[:, : cut.shape[1]] = cut
@@ -160,7 +165,7 @@ def starts(frames: int, windowing: Windowing) -> list[int]:
         >>> starts(1000, Windowing(frames=400, overlap=0.5))
         [0, 200, 400, 600]
     """
-    step = windowing.features.stride if windowing.features is not None else 1
+    step = windowing.step
     hop = max(step, round(windowing.frames * (1 - windowing.overlap)) // step * step)
     last = -(-max(0, frames - windowing.frames) // step) * step
     return [*range(0, last, hop), last]
@@ -193,8 +198,7 @@ def search_windows(described: Described, windowing: Windowing) -> Iterator[tuple
 
 def whole(described: Described, windowing: Windowing) -> WindowBatch:
     """A recording as a single window."""
-    stride = windowing.features.stride if windowing.features is not None else 1
-    length = -(-described.frames // stride) * stride
+    length = -(-described.frames // windowing.step) * windowing.step
     return collate([described.window(0, replace(windowing, frames=length))])
 
 
@@ -240,7 +244,7 @@ class _TrainWindows(Dataset[Window]):
     def __getitem__(self, ticket: int) -> Window:
         i, start = self.places[ticket % len(self)]
         draw = np.random.default_rng((self.seed, ticket))
-        one, step = self.described[i], self.windowing.features.stride if self.windowing.features is not None else 1
+        one, step = self.described[i], self.windowing.step
         start += int(draw.integers(-(self.hop // 2), self.hop // 2 + 1))
         start = int(np.clip(start, 0, max(0, one.frames - self.windowing.frames))) // step * step
         window = one.window(start, self.windowing)

@@ -82,11 +82,11 @@ class ClipFeatures(Features):
             kept = read_array(file)
             if kept.ndim == 2 and len(kept) == self.width:
                 return kept.astype(np.float32)
-        made = self._compute(track)
+        made = self._compute(track).astype(np.float16)
         make_folder(file.parent)
         with replacing(file) as temporary, temporary.open("wb") as opened:
-            np.save(opened, made.astype(np.float16))
-        return made.astype(np.float16).astype(np.float32)
+            np.save(opened, made)
+        return made.astype(np.float32)
 
     def _compute(self, track: PoseTrack) -> Floats:
         import torch

@@ -36,6 +36,7 @@ from microgesture.datasets.windows import Windowing
 from microgesture.formats.source import read_bytes
 from microgesture.learning.checkpoint import FACTS
 from microgesture.learning.longtail import Remedy, clash
+from microgesture.learning.spotting import is_spotter
 
 # True: class_path and init_args
 _SECTIONS = {"system": True, "data": True, "optimizer": True, "longtail": True, "loading": False, "training": False}
@@ -156,7 +157,7 @@ def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         if key not in (*_SECTIONS, "weights"):
             check.unknown((key,), (*_SECTIONS, "weights"))
     parts = {name: check.part(plain, name) for name in ("system", "data", "optimizer")}
-    spots = parts["system"] is not None and getattr(parts["system"].cls, "task", "recognise") == "spot"
+    spots = parts["system"] is not None and is_spotter(parts["system"].cls)
     for name, cls in (("loading", Windowing if spots else Loading), ("training", Training)):
         parts[name] = check.arguments((name,), cls, name, plain.get(name) or {})
     built = {name: check.build((name,), parts[name]) for name in ("data", "loading", "training")}

@@ -86,10 +86,7 @@ def fit_spotter(
     task = Spot(system, lambda params: plan.optimizer.build(params=params), settings, len(data.taxonomy))
     fit(task, train_windows(described, windowing, settings.seed), None, folder, goes_on, tell, progress)
     del described
-    found, truth = [], []
-    for one in describe(judges, windowing, fps, progress):
-        found.append(search(system.eval(), one, windowing))
-        truth.append(one.recording.timeline)
+    _, truth, found = _searched(system.eval(), judges, windowing, fps, progress)
     threshold, f1 = choose_threshold(truth, found)
     if tell:
         tell(f"threshold {threshold:g}  F1@{IOU} {f1:.3f} on {how}")
@@ -153,6 +150,30 @@ def search(system: nn.Module, described: Described, windowing: Windowing) -> Det
     return found if getattr(system, "whole", False) else nms(found, DOUBLE)
 
 
+def _searched(
+    system: nn.Module,
+    recordings: Sequence[LabelledRecording],
+    windowing: Windowing,
+    fps: float,
+    progress: Progress | None,
+) -> tuple[list[str], list[Timeline], list[Detections]]:
+    """Names of recordings, what is annotated and what is found; one after the other, since features are large."""
+    names, truth, found = [], [], []
+    for done, recording in enumerate(recordings, 1):
+        (described,) = describe([recording], windowing, fps)
+        found.append(search(system, described, windowing))
+        truth.append(recording.timeline)
+        names.append(recording.name)
+        if progress:
+            progress("recordings", done, len(recordings))
+    return names, truth, found
+
+
+def _lines(truth: Sequence[Timeline], found: Sequence[Detections], least: float = 0.0) -> list[Timeline]:
+    """Detections with a score of `least` or more as timelines like the true ones."""
+    return [f.timeline(t.taxonomy, t.duration, least) for f, t in zip(found, truth, strict=True)]
+
+
 def _batches(system: nn.Module, described: Described, windowing: Windowing) -> Iterator[tuple[list[int], Any]]:
     if getattr(system, "whole", False):
         yield [0], whole(described, windowing)
@@ -170,8 +191,7 @@ def choose_threshold(truth: Sequence[Timeline], found: Sequence[Detections]) -> 
         raise UsageError("the recordings to choose a threshold on show no gesture")
     best = (0.5, -1.0)
     for threshold in THRESHOLDS.tolist():
-        lines = [f.timeline(t.taxonomy, t.duration, threshold) for f, t in zip(found, truth, strict=True)]
-        f1 = f1_at_iou(truth, lines, IOU).f1
+        f1 = f1_at_iou(truth, _lines(truth, found, threshold), IOU).f1
         if f1 > best[1] + 1e-9:
             best = threshold, f1
     return best
@@ -260,8 +280,7 @@ def online_metrics(
     Args:
         slack: seconds, for data sets in which a gesture counts as found by its begin, see `begin_hits`.
     """
-    lines = [f.timeline(t.taxonomy, t.duration, threshold) for f, t in zip(found, truth, strict=True)]
-    every = [f.timeline(t.taxonomy, t.duration) for f, t in zip(found, truth, strict=True)]
+    lines, every = _lines(truth, found, threshold), _lines(truth, found)
     strict, released = f1_at_iou(truth, lines, IOU), f1_at_iou(truth, lines, IOU, "smg2023")
     table = average_precision(truth, every, (0.3, 0.5))
     alarms = false_alarms(truth, lines, illustrative=True)
@@ -294,16 +313,14 @@ def _by_begin(truth: Sequence[Timeline], lines: Sequence[Timeline], slack: float
 
 def _per_recording(truth: Sequence[Timeline], lines: Sequence[Timeline]) -> dict[str, Any]:
     """Spread over recordings, and an interval of the pooled F1 from drawing recordings anew."""
-    scores = np.array([f1_at_iou([t], [p], IOU).f1 for t, p in zip(truth, lines, strict=True)])
-    counts: NDArray[np.float64] = np.array(
-        [(s.hits, s.truth, s.predicted) for t, p in zip(truth, lines, strict=True) for s in [f1_at_iou([t], [p], IOU)]],
-        np.float64,
-    )
+    each = [f1_at_iou([t], [p], IOU) for t, p in zip(truth, lines, strict=True)]
+    counts: NDArray[np.float64] = np.array([(s.hits, s.truth, s.predicted) for s in each], np.float64)
     draw = np.random.default_rng(0).integers(len(counts), size=(2000, len(counts)))
     pooled = counts[draw].sum(1)
     f1 = 2 * pooled[:, 0] / np.maximum(pooled[:, 1] + pooled[:, 2], 1)
     low, high = np.quantile(f1, [0.025, 0.975])
-    return {"least": float(scores.min()), "most": float(scores.max()), "bootstrap95": [float(low), float(high)]}
+    scores = [s.f1 for s in each]
+    return {"least": min(scores), "most": max(scores), "bootstrap95": [float(low), float(high)]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,14 +338,6 @@ def measure_spotter(plan: Recipe, saved: Saved, split: str, progress: Progress |
     data = plan.dataset
     assert isinstance(data, RecordingDataset)
     recordings = data.recordings(split)
-    names, truth, found = [], [], []
-    for done, recording in enumerate(recordings, 1):
-        (described,) = describe([recording], spotter.windowing, spotter.fps)
-        found.append(search(saved.system, described, spotter.windowing))
-        truth.append(recording.timeline)
-        names.append(recording.name)
-        if progress:
-            progress("recordings", done, len(recordings))
-    least = spotter.threshold
-    lines = [f.timeline(t.taxonomy, t.duration, least) for f, t in zip(found, truth, strict=True)]
-    return Tested(names, lines, online_metrics(truth, found, least, getattr(data, "slack", None)))
+    names, truth, found = _searched(saved.system, recordings, spotter.windowing, spotter.fps, progress)
+    metrics = online_metrics(truth, found, spotter.threshold, getattr(data, "slack", None))
+    return Tested(names, _lines(truth, found, spotter.threshold), metrics)
