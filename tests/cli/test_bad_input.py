@@ -35,7 +35,7 @@ def run(*arguments: str | Path) -> Result:
 @pytest.fixture(autouse=True)
 def hand_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Bad input is to be found before a model is asked; where one is, this one answers at once."""
-    monkeypatch.setattr(Recogniser, "from_pretrained", lambda name="base": HandUp())
+    monkeypatch.setattr(Recogniser, "of", lambda model: HandUp())
     monkeypatch.chdir(tmp_path)
 
 

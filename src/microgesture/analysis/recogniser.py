@@ -70,7 +70,15 @@ class Recogniser:
             NoInput: there is no such model.
             FormatError: a file is damaged, or the model knows no motions.
         """
-        model = from_pretrained(path_or_name)
+        return cls.of(from_pretrained(path_or_name))
+
+    @classmethod
+    def of(cls, model: Saved) -> Recogniser:
+        """A model that is loaded already.
+
+        Raises:
+            FormatError: it knows no motions, or states them wrongly.
+        """
         notes: dict[str, Any] = model.config
         try:
             calibration = Calibration(**notes.get("calibration", {}))

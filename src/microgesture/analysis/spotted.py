@@ -37,7 +37,7 @@ def load_recogniser(model: str | Path) -> WindowRecogniser:
     saved = from_pretrained(model)
     if is_spotter(type(saved.system)):
         return SpottedRecogniser(Spotter.of(saved))
-    return Recogniser.from_pretrained(str(model))
+    return Recogniser.of(saved)
 
 
 @dataclass(frozen=True, eq=False)
