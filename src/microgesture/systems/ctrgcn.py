@@ -41,8 +41,12 @@ class Topology(nn.Module):
     def forward(self, x: Tensor, pooled: Tensor, adjacency: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N * D, T, V) and graphs (N * D, V, W) of x (N, C, T, V) and its mean over time (N, C, 1, V)."""
         relation = torch.tanh(self.source(pooled).transpose(2, 3) - self.target(pooled))  # (N, R, V, W)
-        graph = alpha * pointwise(self.refine, relation) + adjacency
-        return pointwise(self.value, x).flatten(0, 1), graph.flatten(0, 1)
+        assert self.value.bias is not None
+        assert self.refine.bias is not None
+        # alpha and A are small here; beside the graphs of all channels each would be a pass over the largest tensor
+        offset = adjacency.flatten() + alpha * self.refine.bias[:, None]  # (D, V * W)
+        graph = pointwise(alpha * self.refine.weight, offset, relation)
+        return pointwise(self.value.weight, self.value.bias[:, None], x).flatten(0, 1), graph.flatten(0, 1)
 
 
 class GraphConv(nn.Module):
@@ -62,17 +66,23 @@ class GraphConv(nn.Module):
         y: Tensor | None = None
         for subset, adjacency in zip(self.subsets, self.adjacency, strict=True):
             features, graph = subset(x, pooled, adjacency, self.alpha)
-            y = torch.bmm(features, graph) if y is None else torch.baddbmm(y, features, graph)
+            y = torch.bmm(features, graph) if y is None else y.baddbmm_(features, graph)
         assert y is not None
         y = y.view(n, -1, t, v).contiguous(memory_format=torch.channels_last)
         return F.relu(self.bn(y).add_(self.shortcut(x)), inplace=True)
 
 
-def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """A 1x1 convolution as a batched product: its result is contiguous, each channel a (T, V) matrix, for any x."""
-    assert conv.bias is not None
+def pointwise(weight: Tensor, offset: Tensor, x: Tensor) -> Tensor:
+    """A 1x1 convolution as a batched product: its result is contiguous, each channel a (T, V) matrix, for any x.
+
+    Args:
+        weight: (D, C, 1, 1).
+        offset: what is added to every clip, (D, 1) or (D, T * V).
+        x: (N, C, T, V).
+    """
     n = x.shape[0]  # len(x) would fix the batch size of an exported graph
-    y = torch.bmm(conv.weight.flatten(1).expand(n, -1, -1), x.flatten(2)).add_(conv.bias[:, None])
+    y = torch.bmm(weight.flatten(1).expand(n, -1, -1), x.flatten(2))
+    y = y.add_(offset.to(y.dtype))  # a sum of two precisions, as under autocast, takes many times as long
     return y.view(n, -1, *x.shape[2:])
 
 
