@@ -48,7 +48,7 @@ from microgesture.systems.catalogue import SYSTEMS, system
 # AVX-512: forward in CPU time on one thread; forward and backward in wall time on two threads of a quiet machine
 PYSKL_FORWARD = {"stgcn": 68, "stgcnpp": 73, "ctrgcn": 61, "posec3d": 745}
 PYSKL_BOTH_TWO_THREADS = {"stgcn": 98, "stgcnpp": 128, "ctrgcn": 112, "posec3d": 1289}
-MODES = ("channels-last", "bf16", "compile", "onnx", "openvino")
+MODES = ("channels-last", "bf16", "bf16 .pt2", "compile", "onnx", "openvino")
 LONG = 15_000.0  # ms; longer ones are run once
 FACTS = ("skeleton", "taxonomy", "frames", "persons")
 
@@ -191,6 +191,15 @@ def ready(mode: str, model: nn.Module, batch: PoseBatch, folder: Path) -> Callab
     if mode == "compile":
         compiled = torch.compile(model.eval())
         return lambda: infer(compiled, batch)
+    if mode == "bf16 .pt2":
+        exported = export_model(folder, out=folder / "model.pt2", precision="bf16")
+        program = torch.export.load(exported.path).module()
+
+        def run_program() -> None:
+            with torch.inference_mode():
+                program(batch.xy, batch.score)
+
+        return run_program
     path = folder / "model.onnx"
     if not path.exists():
         export_model(folder, out=path)

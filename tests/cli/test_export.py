@@ -41,9 +41,17 @@ def test_json(model: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     about = json.loads(result.stdout)
     assert about["path"] == "a.pt2"
-    assert (about["format"], about["batch"], about["frames"]) == ("torch", None, None)
+    assert (about["format"], about["precision"], about["batch"], about["frames"]) == ("torch", "f32", None, None)
     assert about["parity_error"] <= 1e-6
     assert about["metadata"]["taxonomy"] == "smg"
+
+
+def test_bfloat16(model: Path) -> None:
+    result = run(model, "--format", "torch", "--precision", "bf16", "--json")
+    assert result.exit_code == 0, result.stderr
+    about = json.loads(result.stdout)
+    assert (about["precision"], about["metadata"]["precision"]) == ("bf16", "bf16")
+    assert 0 < about["parity_error"] < 0.05
 
 
 def test_onnx_is_the_default(model: Path) -> None:
@@ -57,6 +65,7 @@ def test_onnx_is_the_default(model: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["gone", "--format", "torch"], 66, "gone: no model there"),
+        (["small", "--precision", "bf16"], 2, "precision bf16 is for format torch, not for onnx"),
         (["small", "--format", "tflite"], 2, "no format 'tflite'; choose onnx, openvino, torch"),
         (["small", "--format", "torch", "--out", "a.onnx"], 2, "a.onnx: a file of format torch ends with .pt2"),
         (["small", "--out", "none/a.pt2"], 73, "cannot be created"),

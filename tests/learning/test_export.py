@@ -22,7 +22,15 @@ from microgesture.layers.batch import PoseBatch, VideoBatch
 from microgesture.layers.heatmaps import joint_heatmaps
 from microgesture.learning import export as under_test
 from microgesture.learning.checkpoint import Facts, from_pretrained, save_pretrained
-from microgesture.learning.export import NORMALISATION, OPSET, _nanmedian, describe, export_model
+from microgesture.learning.export import (
+    BF16_TOLERANCE,
+    NORMALISATION,
+    OPSET,
+    _differences,
+    _nanmedian,
+    describe,
+    export_model,
+)
 from microgesture.systems.bodygcn import BodyGCN
 from microgesture.systems.stgcn import STGCN
 
@@ -110,6 +118,50 @@ def test_torch_program_carries_the_same(tmp_path: Path) -> None:
     xy, score = clips(3, 31)  # an odd number of frames, while the traced clips had an even one
     assert program.module()(xy, score).shape == (3, 17)
     assert str(Path(under_test.__file__).parents[2]).encode() not in done.path.read_bytes()
+
+
+def test_bfloat16_is_in_the_weights_and_says_how_far_it_is_off(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "model", STGCN, width=8, growth=(1,), strides=(2,))
+    done = export_model(folder, "torch", tmp_path / "a.pt2", precision="bf16")
+    assert (done.batch, done.frames, done.precision) == (None, None, "bf16")
+    assert done.metadata["precision"] == "bf16"
+    assert 1e-4 < done.error < BF16_TOLERANCE
+    program = torch.export.load(done.path)
+    large = [value for value in (*program.state_dict.values(), *program.constants.values()) if value.ndim == 4]
+    assert large
+    assert {value.dtype for value in large} == {torch.bfloat16}
+    xy, score = clips(3, 31)
+    found = program.module()(xy, score)
+    expected = from_pretrained(folder).system(PoseBatch(xy, score))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
+
+
+def test_bfloat16_is_of_torch_alone(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="precision bf16 is for format torch, not for onnx"):
+        export_model("base", "onnx", precision="bf16")
+    with pytest.raises(UsageError, match="no precision 'int8'; choose f32 or bf16"):
+        export_model("base", "torch", precision="int8")  # type: ignore[arg-type]
+
+
+def test_another_class_is_refused_however_small_the_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = outside(tmp_path, "")
+    model = from_pretrained(folder, system=Outside)
+
+    def swapped(xy: Any, score: Any) -> Any:
+        """The best two classes change places."""
+        logits = model.system(PoseBatch(torch.from_numpy(xy), torch.from_numpy(score))).logits.detach().numpy()
+        order = logits.argsort(1)[:, -2:]
+        np.put_along_axis(logits, order, np.take_along_axis(logits, order[:, ::-1], 1), 1)
+        return logits
+
+    lengths = 3  # of 1 and of 3 clips each
+    assert _differences(model, swapped, None, None, 0.0)[1] == 4 * lengths
+    assert _differences(model, swapped, None, None, 100.0)[1] == 0  # no class is clear
+    monkeypatch.setattr(under_test, "_differences", lambda *arguments: (0.0, 2))
+    with pytest.raises(CheckFailed, match="gives another class to 2 random clips whose class is clear"):
+        export_model(folder, out=tmp_path / "a.pt2", system=Outside)
+    assert not (tmp_path / "a.pt2").exists()
 
 
 def test_openvino_lies_in_two_files(tmp_path: Path) -> None:

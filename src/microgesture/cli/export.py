@@ -21,6 +21,9 @@ def export(
         Path | None,
         typer.Option(readable=False, help="File that ends with .onnx, .xml or .pt2; MODEL.onnx here if not given."),
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="f32, or bf16: weights and products in bfloat16, about twice as fast; torch alone.")
+    ] = "f32",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -33,13 +36,16 @@ def export(
     Example:  microgesture export base --out base.onnx
 
     Example:  microgesture export runs/imigue/stgcnpp --format openvino --out stgcnpp.xml
+
+    Example:  microgesture export runs/imigue/stgcnpp --format torch --precision bf16
     """
     from microgesture.learning.export import export_model
 
     kind: Any = format
-    done = export_model(model, kind, out)
+    numbers: Any = precision
+    done = export_model(model, kind, out, precision=numbers)
     if as_json:
-        about = {"path": str(done.path), "format": done.kind, "parity_error": done.error}
+        about = {"path": str(done.path), "format": done.kind, "precision": done.precision, "parity_error": done.error}
         data_json(about | {"batch": done.batch, "frames": done.frames, "metadata": done.metadata})
         return
     clips = "any number of clips" if done.batch is None else f"{done.batch} clip at a time"
