@@ -1,7 +1,7 @@
 """What a frame costs in a stream: continual inference beside the sliding window, poses to events, memory.
 
     python benchmarks/streaming.py --out docs/results/streaming.md
-    python benchmarks/streaming.py --frames 1000000
+    python benchmarks/streaming.py --parts memory --frames 10000
 
 Prints Markdown with commit and machine. All on one thread; times are CPU time of this process, since a busy machine
 only ever adds time. The window and the step of one network take turns within one run, and the least of the rounds
@@ -14,6 +14,7 @@ import argparse
 import os
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,11 @@ SYSTEMS = {"ST-GCN": STGCN, "ST-GCN++": STGCNpp}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--windows", default="60,100,300", help="frames, with commas between them")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=60.0, help="of the stream whose frames are timed")
-    parser.add_argument("--frames", type=int, default=20_000, help="of the stream whose memory is watched")
+    parser.add_argument("--frames", type=int, default=1_000_000, help="of the stream whose memory is watched")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -50,40 +52,62 @@ def main() -> None:
         "# Streaming",
         "",
         f"`python benchmarks/streaming.py`, commit {commit()}, {machine()}, one thread, torch {torch.__version__}.",
-        "",
-        "## A new frame: one step beside a whole window",
-        "",
-        "| network | form | window, frames | look-ahead, frames | window, ms | step, ms | ratio | largest difference |",
-        "|---|---|---|---|---|---|---|---|",
     ]
+    for part in options.parts:
+        lines.append("")
+        for line in PARTS[part](options):
+            print(line, flush=True)
+            lines.append(line)
+    if options.out:
+        write_text(options.out, "\n".join(lines) + "\n")
+
+
+def step(options: argparse.Namespace) -> Iterator[str]:
+    yield "## A new frame: one step beside a whole window"
+    yield ""
+    yield (
+        "| network | form | window, frames | look-ahead, frames | window, ms | step, ms | ratio | largest difference |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     for name, cls in SYSTEMS.items():
         for frames in map(int, options.windows.split(",")):
             for causal in (False, True):
-                lines.append(compared(name, cls, frames, causal, options.rounds))
-                print(lines[-1], flush=True)
-    lines += [
-        "",
+                yield compared(name, cls, frames, causal, options.rounds)
+    yield ""
+    yield (
         "The difference is that of all logits to those of the same network put over the whole stream at once, the mean "
-        "over the same outputs; it is measured over one and a half windows.",
-        "",
-        "## Poses to events",
-        "",
+        "over the same outputs; it is measured over one and a half windows."
+    )
+
+
+def events(options: argparse.Namespace) -> Iterator[str]:
+    yield "## Poses to events"
+    yield ""
+    yield (
         "Time of `Stream.step`: checks, layout, rate, normalisation, network, decoding. Of the rounds over the same "
-        "stream the least counts for each frame.",
-        "",
-        "| model | frames | median, ms | 99 %, ms | most, ms | gesture known after its end, s at most |",
-        "|---|---|---|---|---|---|",
-    ]
-    track = simulate_recording("imigue", options.seconds / 60, 0, fps=FPS).track
+        "stream the least counts for each frame."
+    )
+    yield ""
+    yield "| model | frames | median, ms | 99 %, ms | most, ms | gesture known after its end, s at most |"
+    yield "|---|---|---|---|---|---|"
+    track = recording(options)
     models = {"base (windows of 40 frames, each also mirrored)": from_pretrained("base")}
     models |= {f"{name}, causal": untrained(cls) for name, cls in SYSTEMS.items()}
     for name, model in models.items():
-        lines.append(timed(name, model, track, options.rounds))
-        print(lines[-1], flush=True)
-    lines += ["", "## Memory", "", *watched(untrained(STGCN, width=8), track, options.frames)]
-    print("\n".join(lines[-1:]), flush=True)
-    if options.out:
-        write_text(options.out, "\n".join(lines) + "\n")
+        yield timed(name, model, track, options.rounds)
+
+
+def memory(options: argparse.Namespace) -> Iterator[str]:
+    yield "## Memory"
+    yield ""
+    yield from watched(untrained(STGCN, width=8), recording(options), options.frames)
+
+
+PARTS = {"step": step, "events": events, "memory": memory}
+
+
+def recording(options: argparse.Namespace) -> PoseTrack:
+    return simulate_recording("imigue", options.seconds / 60, 0, fps=FPS).track
 
 
 def compared(name: str, cls: type, frames: int, causal: bool, rounds: int) -> str:
@@ -136,25 +160,21 @@ def timed(name: str, model: Saved, track: PoseTrack, rounds: int) -> str:
     return f"| {name} | {len(late)} | {figures} | {stream.lookahead:.1f} |"
 
 
-def watched(model: Saved, track: PoseTrack, frames: int) -> list[str]:
+def watched(model: Saved, track: PoseTrack, frames: int) -> Iterator[str]:
     stream = Stream(model, IMIGUE, skeleton=track.skeleton, causal=True)
-    held, begun = {}, time.process_time()
+    begun = time.process_time()
+    yield "| frames | resident, MB |"
+    yield "|---|---|"
     for t in range(frames):
         i = t % len(track)
         stream.step(Frame(t / FPS, track.xy[i], track.score[i]))
-        if t + 1 in (frames // 10, frames // 2, frames):
-            held[t + 1] = resident()
+        if t + 1 in (frames // 100, frames // 10, frames // 4, frames // 2, frames):
+            yield f"| {t + 1:,} | {resident():.1f} |"
     stream.close()
-    rows = [f"| {count:,} | {mb:.1f} |" for count, mb in held.items()]
     each = 1000 * (time.process_time() - begun) / frames
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return [
-        "| frames | resident, MB |",
-        "|---|---|",
-        *rows,
-        "",
-        f"A narrow ST-GCN, {each:.2f} ms per frame; the process held {peak:.0f} MB at most.",
-    ]
+    yield ""
+    yield f"A narrow ST-GCN, {each:.2f} ms per frame; the process held {peak:.0f} MB at most."
 
 
 def resident() -> float:

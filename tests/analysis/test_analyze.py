@@ -16,11 +16,11 @@ from tests.analysis.kill_everywhere import TIMELINES, contents, run
 
 from microgesture.analysis.analyze import JOURNAL, analyze
 from microgesture.analysis.poses import TrackPoses
-from microgesture.analysis.recogniser import Calibration
 from microgesture.analysis.states import State
 from microgesture.core.errors import CannotCreate, NoInput, NotPermitted, OutputFailed, TryAgain, UsageError
 from microgesture.core.taxonomies import SMG
 from microgesture.formats.timeline_json import read_timeline_json
+from microgesture.learning.motions import Calibration
 
 
 def test_the_hand_is_found_where_it_was_raised(tmp_path: Path) -> None:

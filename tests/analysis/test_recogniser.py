@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from microgesture.analysis.recogniser import Calibration, Recogniser
+from microgesture.analysis.recogniser import Recogniser
 from microgesture.core.decode import DecodeSettings
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import IMIGUE, MA52_BODY, SMG, taxonomy
 from microgesture.core.track import PoseTrack
 from microgesture.learning.checkpoint import Facts, save_pretrained
+from microgesture.learning.motions import Calibration
 from microgesture.simulation.clips import simulate_clips
 from microgesture.simulation.programs import TAXONOMY_KEYS, class_table, motion_taxonomy
 from microgesture.systems.bodygcn import BodyGCN

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from microgesture.core.detections import Detections
 from microgesture.core.errors import UsageError
 from microgesture.core.layouts import SKELETONS
+from microgesture.core.segment import Segment
 from microgesture.core.taxonomies import SMG
 from microgesture.core.track import PoseTrack
 from microgesture.datasets.windows import Windowing
 from microgesture.layers.batch import WindowBatch
 from microgesture.learning.checkpoint import Facts, Saved
 from microgesture.learning.spotting import Spotter
-from microgesture.streaming.finders import StateFinder, WindowFinder, has_states
+from microgesture.streaming.finders import Finder, StateFinder, WindowFinder, has_states
 from microgesture.streaming.normalise import RunningNormaliser
 from microgesture.streaming.session import Frame, Stream
 from microgesture.systems.aed_bilstm import AEDBiLSTM
@@ -49,6 +53,14 @@ class Spotted(Spotter):
                 rows.append((edge / track.fps, (edge + length) / track.fps + 0.01, label[edge], 0.6))  # a double
                 rows.append((edge / track.fps, (edge + length) / track.fps, label[edge], 0.1))  # below the threshold
         return Detections(*(np.array(column) for column in zip(*rows, strict=True))) if rows else Detections.none()
+
+
+class Moody(Spotted):
+    """What it says of the whole window hangs on the last frame."""
+
+    def detections(self, track: PoseTrack, name: str = "") -> Detections:
+        found = super().detections(track, name)
+        return replace(found, label=(found.label + int(track.xy[-1, 0, 0])) % len(SMG))
 
 
 def spotter(kind: type[Spotter], system: Any, frames: int, fps: float = FPS) -> Any:
@@ -91,19 +103,62 @@ def test_a_spotter_in_a_stream() -> None:
     assert found[0].name == SMG[3].name
 
 
-def test_states_are_those_of_the_recording() -> None:
+def walk(seed: int = 0) -> Any:
+    """Joints (150, 22, 2) that move at random."""
+    draw = np.random.default_rng(seed)
+    return np.float32(300 + 60 * draw.normal(size=(22, 2)) + np.cumsum(draw.normal(0, 9, (150, 22, 2)), 0))
+
+
+def states() -> tuple[AEDBiLSTM, WindowBatch]:
+    """A system of hidden states with new weights, and the batch of `walk()` that it knows the features of."""
     torch.manual_seed(0)
     normalise = RunningNormaliser(SKELETON)
     system = AEDBiLSTM(SKELETON, SMG, 64, 1, fps=15.0, width=8, shortest=0.1, mu=0.0, lam=0.3).eval()
-    draw = np.random.default_rng(0)
-    path = np.float32(300 + 60 * draw.normal(size=(22, 2)) + np.cumsum(draw.normal(0, 9, (150, 22, 2)), 0))
     score = np.ones((150, 22), np.float32)
-    body = np.stack([normalise(*row) for row in zip(path, score, strict=True)])
+    body = np.stack([normalise(*row) for row in zip(walk(), score, strict=True)])
     batch = WindowBatch(torch.from_numpy(body)[None, None], torch.from_numpy(score)[None, None], valid=torch.ones(1))
     system.features.observe([batch])
     with torch.no_grad():
         for parameter in system.network.parameters():
             parameter.mul_(6)
+    return system, batch
+
+
+def told(finder: Finder, path: Any) -> list[Segment]:
+    score = np.ones(len(SKELETON), np.float32)
+    return [s for xy in path for s in finder.push(xy, score)] + finder.finish()
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 99), cut=st.integers(1, 119), hop=st.sampled_from([0.1, 0.5, 1.3]))
+def test_later_frames_change_nothing_a_window_finds(seed: int, cut: int, hop: float) -> None:
+    draw = np.random.default_rng(seed)
+    one, other = np.zeros((2, 120, 22, 2), np.float32)
+    for path in (one, other):
+        path[:, 0, 0] = np.repeat(draw.choice([0, 0, 2, 5, 8], 24), 5)
+    mixed = np.concatenate([one[:cut], other[cut:]])
+    finder = WindowFinder(spotter(Moody, Marks(), 50), hop, 0.5)
+    known = cut / FPS - finder.lookahead
+    first, second = (told(finder, path) for path in (one, mixed))
+    assert [s for s in first if s.end <= known] == [s for s in second if s.end <= known]
+
+
+@settings(max_examples=6)
+@given(seed=st.integers(1, 99), cut=st.integers(1, 149), lag=st.sampled_from([0, 10]))
+def test_later_frames_change_no_states(seed: int, cut: int, lag: int) -> None:
+    system, _ = states()
+    mixed = np.concatenate([walk()[:cut], walk(seed)[cut:]])
+    finder = StateFinder(spotter(Spotter, system, 64, 15.0), lag)
+    known = cut / 15 - finder.lookahead
+    first, second = (told(finder, path) for path in (walk(), mixed))
+    assert any(s.end <= known for s in first) or cut < 120
+    assert [s for s in first if s.end <= known] == [s for s in second if s.end <= known]
+
+
+def test_states_are_those_of_the_recording() -> None:
+    system, batch = states()
+    path, score = walk(), np.ones((150, 22), np.float32)
+    with torch.no_grad():
         (offline,) = system.detections(system(batch), batch)
     assert len(offline) >= 2
     one = spotter(Spotter, system, 64, 15.0)

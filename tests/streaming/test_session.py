@@ -21,9 +21,11 @@ from microgesture.core.segment import Segment
 from microgesture.core.taxonomies import IMIGUE, SMG
 from microgesture.core.track import PoseTrack
 from microgesture.learning.checkpoint import Facts, Saved, from_pretrained
+from microgesture.simulation.programs import class_table, motion_taxonomy
 from microgesture.simulation.recording import simulate_recording
-from microgesture.streaming.posteriors import ContinualPosteriors
+from microgesture.streaming.posteriors import ContinualPosteriors, WindowPosteriors
 from microgesture.streaming.session import Event, Frame, Latency, Stream
+from microgesture.systems.bodygcn import BodyGCN
 from microgesture.systems.ctrgcn import CTRGCN
 from microgesture.systems.stgcn import STGCN
 
@@ -70,12 +72,24 @@ def small(cls: Any = STGCN, frames: int = 24, **options: Any) -> Saved:
 EAGER = DecodeSettings(on=0.2, smooth=0.0, gap=0.3, shortest=0.2, compete="none")
 
 
-def moving(count: int, seed: int = 0, fps: float = 15.0) -> list[Frame]:
+def of_motions() -> Saved:
+    """The same for a model of motions, which sees its windows also in a mirror."""
+    torch.manual_seed(1)
+    motions = motion_taxonomy()
+    facts = Facts(BASE, (motions, SMG), 24, 1, 3, 15.0)
+    system = BodyGCN(BASE, motions, 24, 1, joint_width=8, widths=(12,), strides=(2,)).eval()
+    with torch.no_grad():
+        system.classifier.weight.mul_(20)
+    serves = [[motions.names[i] for i in np.flatnonzero(column)] for column in class_table("smg").T]
+    return Saved(system, facts, {"serves": {"smg": serves}, "calibration": {"shift": -2.0}}, Path("motions"))
+
+
+def moving(count: int, seed: int = 0, fps: float = 15.0, joints: int = 22) -> list[Frame]:
     """Somebody who moves at random."""
     draw = np.random.default_rng(seed)
-    home = draw.normal(300, 60, (22, 2))
-    path = home + np.cumsum(draw.normal(0, 8, (count, 22, 2)), 0)
-    return [Frame(t / fps, path[t], np.full(22, 0.9)) for t in range(count)]
+    home = draw.normal(300, 60, (joints, 2))
+    path = home + np.cumsum(draw.normal(0, 8, (count, joints, 2)), 0)
+    return [Frame(t / fps, path[t], np.full(joints, 0.9)) for t in range(count)]
 
 
 def test_the_shipped_model_finds_what_it_finds_in_the_recording() -> None:
@@ -143,14 +157,46 @@ def test_continual_answers_are_those_of_the_network_over_the_stream(causal: bool
         np.testing.assert_allclose(p, wanted, atol=1e-5)
 
 
-@settings(max_examples=6)
-@given(seed=st.integers(0, 99), cut=st.integers(0, 139), causal=st.booleans(), lag=st.sampled_from([0.0, 0.4, 1.0]))
-def test_later_frames_change_no_event(seed: int, cut: int, causal: bool, lag: float) -> None:
+@pytest.mark.parametrize("hop", [1, 2, 3, 4, 30])
+def test_windows_are_those_of_the_recording(hop: int) -> None:
+    """Whatever the hop, also where windows overlap with looks that still go on, and where nobody is."""
+    given = moving(90, joints=len(BASE))
+    xy, score = (np.float32(np.stack([getattr(f, part) for f in given])) for part in ("xy", "score"))
+    score[40:58] = 0
+    xy[40:58] = 0
+    model = of_motions()
+    answers = WindowPosteriors(model, SMG, hop / 15)
+    moments, late = [], 0
+    for t, row in enumerate(zip(xy, score, strict=True)):
+        new = answers.push(*row)
+        moments += new
+        # frames that came after the one an answer is for, once there is a window around it
+        late = max([late, *(t + 1 - (time - answers.step / 2) * 15 - hop // 2 for time, _ in new if time > 1)])
+    moments += answers.finish()
+    places = np.arange(hop // 2, 90, hop)
+    assert [time for time, _ in moments] == pytest.approx([(i + 0.5) * hop / 15 for i in range(len(places))])
+    wanted = Recogniser.of(model).windows(PoseTrack(xy, score, 15.0, (0, 0), BASE), SMG, places / 15)
+    assert (wanted == 0).all(1).any()
+    assert np.ptp(wanted, axis=0).max() > 0.1
+    np.testing.assert_allclose(np.stack([p for _, p in moments]), wanted, atol=1e-4)
+    assert late <= answers.lookahead * 15 + 1e-6
+
+
+@settings(max_examples=12)
+@given(
+    seed=st.integers(0, 99),
+    cut=st.integers(0, 139),
+    kind=st.sampled_from(["as trained", "causal", "windows", "mirrored windows"]),
+    hop=st.sampled_from([1 / 15, 0.25, 0.5]),
+    lag=st.sampled_from([0.0, 0.4, 1.0]),
+)
+def test_later_frames_change_no_event(seed: int, cut: int, kind: str, hop: float, lag: float) -> None:
     """Frames after t + look-ahead change nothing of what ended up to t."""
-    saved = small()
-    options: dict[str, Any] = {"settings": EAGER, "lag": lag, "causal": causal}
-    a, b = Stream(saved, **options), Stream(saved, **options)
-    one, other = moving(140, seed), moving(140, seed + 1000)
+    saved = of_motions() if kind == "mirrored windows" else small(CTRGCN if kind == "windows" else STGCN)
+    options: dict[str, Any] = {"settings": EAGER, "hop": hop, "lag": lag, "causal": kind == "causal"}
+    a, b = Stream(saved, SMG, **options), Stream(saved, SMG, **options)
+    joints = len(a.skeleton)
+    one, other = moving(140, seed, joints=joints), moving(140, seed + 1000, joints=joints)
     first, second = run(a, one), run(b, one[:cut] + other[cut:])
     known = (cut - 1) / 15 - a.lookahead
     early = [

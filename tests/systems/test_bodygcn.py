@@ -5,7 +5,9 @@ import torch
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import SMG
 from microgesture.layers.batch import PoseBatch
-from microgesture.systems.bodygcn import PARTS, REGIONS, BodyFeatures, BodyGCN
+from microgesture.layers.graph import aggregate
+from microgesture.layers.temporal import every
+from microgesture.systems.bodygcn import PARTS, REGIONS, Block, BodyFeatures, BodyGCN
 from microgesture.testing import check_system
 
 CANONICAL = SKELETONS["canonical"]
@@ -20,6 +22,48 @@ def test_contract() -> None:
         known_failures={"losses": "soft targets are several motions at once, not a distribution over classes"},
         **SMALL,
     )
+
+
+def trained() -> BodyGCN:
+    """A model in eval mode whose batch norms have seen something."""
+    torch.manual_seed(0)
+    model = BodyGCN(CANONICAL, SMG, 24, 1, **SMALL)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+                module.weight.uniform_(0.5, 2)
+                module.bias.normal_()
+                module.running_mean.normal_()  # type: ignore[union-attr]
+                module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+        for block in (model.joints, *model.blocks):
+            block.adjacency.add_(0.1 * torch.randn_like(block.adjacency))  # type: ignore[operator,arg-type]
+    return model.eval()
+
+
+def test_summing_over_neighbours_first_changes_nothing() -> None:
+    block = trained().joints
+    assert isinstance(block, Block)
+    x = torch.randn(2, 13, 9, 47)
+    with torch.no_grad():
+        space = torch.relu(block.bn(aggregate(block.conv(x), block.adjacency)))
+        wanted = torch.relu(block.time(space) + block.residual(every(x, 2)))
+        torch.testing.assert_close(block(x), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_settled_it_answers_the_same_and_learns_no_more() -> None:
+    model = trained()
+    keys = list(model.state_dict())
+    settled = model.settled()
+    batch = PoseBatch(torch.randn(2, 1, 24, 47, 2), torch.rand(2, 1, 24, 47))
+    with torch.no_grad():
+        wanted = model(batch)
+        torch.testing.assert_close(settled(batch), wanted, rtol=1e-4, atol=1e-4)
+        model.classifier.weight.zero_()
+        model.joints.adjacency.zero_()  # type: ignore[operator]
+        torch.testing.assert_close(settled(batch), wanted, rtol=1e-4, atol=1e-4)
+    assert not any(parameter.requires_grad for parameter in settled.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert list(model.state_dict()) == keys
 
 
 def test_every_joint_is_in_one_part_and_every_part_in_one_region() -> None:

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microgesture.analysis.analyze import STEP
-from microgesture.analysis.recogniser import Calibration, Recogniser
+from microgesture.analysis.recogniser import Recogniser
 from microgesture.analysis.tune import Known, tune
 from microgesture.core.decode import DecodeSettings, decode
 from microgesture.core.segment import Timeline
 from microgesture.core.taxonomies import taxonomy
 from microgesture.evaluation.online import Spotting, f1_at_iou
-from microgesture.learning.motions import class_probabilities, motion_table
+from microgesture.learning.motions import Calibration, class_probabilities, motion_table
 from microgesture.simulation.clips import simulate_clips
 from microgesture.simulation.recording import Recording, simulate_recording
 
@@ -46,16 +46,15 @@ def calibrate(
     odds = {key: [log_odds(recogniser, film) for film in list_] for key, list_ in films.items()}
     scale, shift = _platt(films, odds)
     calibration = Calibration(round(temperature, 4), round(scale, 4), round(shift, 4))
-    calibrated = replace(recogniser, calibration=calibration)
     decodings = {}
     for key, list_ in films.items():
         known = [
-            Known(times, calibrated.probabilities(z), film.timeline)
+            Known(times, calibration.probabilities(z), film.timeline)
             for film, (times, z) in zip(list_, odds[key], strict=True)
         ]
         decodings[key] = tune(known, DecodeSettings(on=0.3)).settings
     notes = {"calibration": asdict(calibration), "decoding": {key: asdict(d) for key, d in decodings.items()}}
-    return replace(calibrated, decodings=decodings), notes
+    return replace(recogniser, calibration=calibration, decodings=decodings), notes
 
 
 def log_odds(recogniser: Recogniser, film: Recording) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
@@ -111,7 +110,7 @@ def spotting(recogniser: Recogniser, key: str, seeds: Sequence[int], minutes: fl
         film = simulate_recording(key, minutes, seed, split="test")
         times, odds = log_odds(recogniser, film)
         space, duration = film.timeline.taxonomy, film.timeline.duration
-        p = recogniser.probabilities(odds)
+        p = recogniser.calibration.probabilities(odds)
         true.append(film.timeline)
         found.append(Timeline(decode(times, p, space, duration, recogniser.decoding(space)), space, duration))
     return f1_at_iou(true, found, 0.3)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,26 +21,12 @@ from microgesture.core.taxonomy import Taxonomy
 from microgesture.core.track import PoseTrack
 from microgesture.layers.batch import PoseBatch
 from microgesture.learning.checkpoint import CONFIG, Saved, from_pretrained
-from microgesture.learning.motions import class_log_odds, class_probabilities, motion_table
+from microgesture.learning.motions import Calibration, class_log_odds, class_probabilities, motion_table, tuned
 
 Array = NDArray[np.float32]
 _SHORTEST = 12  # frames; a shorter clip is held at its last pose
 _STRIDE = 8  # frames between the windows of a long clip
 _BATCH = 64
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What makes probabilities mean what they say, fitted on people the model never met.
-
-    Args:
-        temperature: of the competition between classes of a clip.
-        scale, shift: of the log odds of a class along a recording.
-    """
-
-    temperature: float = 1.0
-    scale: float = 1.0
-    shift: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +64,9 @@ class Recogniser:
         Raises:
             FormatError: it knows no motions, or states them wrongly.
         """
-        notes: dict[str, Any] = model.config
-        try:
-            calibration = Calibration(**notes.get("calibration", {}))
-            decodings = {key: DecodeSettings(**values) for key, values in notes.get("decoding", {}).items()}
-        except (TypeError, ValueError, AttributeError) as error:
-            raise FormatError(model.folder / CONFIG, f"states no usable calibration ({error})") from error
-        if "serves" not in notes:
+        if "serves" not in model.config:
             raise FormatError(model.folder / CONFIG, "has no table from motions to classes", expected="`serves`")
-        return cls(model, calibration, decodings)
+        return cls(model, *tuned(model))
 
     @property
     def fps(self) -> float:
@@ -159,13 +138,7 @@ class Recogniser:
 
     def windows(self, track: PoseTrack, taxonomy: Taxonomy, centres: NDArray[np.float64]) -> Array:
         """Probability (N, K) of each class, for itself, that it goes on around each of N times in seconds."""
-        return self.probabilities(self.log_odds(track, taxonomy, centres))
-
-    def probabilities(self, odds: Array) -> Array:
-        """Calibrated probabilities of the log odds along a recording."""
-        with np.errstate(over="ignore"):
-            p: Array = 1 / (1 + np.exp(-(self.calibration.scale * odds + self.calibration.shift)))
-        return p
+        return self.calibration.probabilities(self.log_odds(track, taxonomy, centres))
 
     def unusual(self, track: PoseTrack) -> list[str]:
         """Sentences about what makes this track unlike anything the model was trained on; empty if nothing does."""

@@ -1,19 +1,66 @@
 """From motions, which a model predicts, to the classes of a taxonomy.
 
 A model that predicts motions carries in its config, under `serves`, for each taxonomy and class the names of the
-motions that show it.
+motions that show it; under `calibration` and `decoding` what was fitted after training.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from microgesture.core.decode import DecodeSettings
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.learning.checkpoint import CONFIG, Saved
 
 Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes probabilities mean what they say, fitted on people the model never met.
+
+    Args:
+        temperature: of the competition between classes of a clip.
+        scale, shift: of the log odds of a class along a recording.
+    """
+
+    temperature: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def probabilities(self, odds: Array) -> Array:
+        """Of the log odds of classes along a recording."""
+        with np.errstate(over="ignore"):
+            p: Array = 1 / (1 + np.exp(-(self.scale * odds + self.shift)))
+        return p
+
+
+def tuned(model: Saved) -> tuple[Calibration, dict[str, DecodeSettings]]:
+    """What was fitted to a model after its training: the calibration, and settings of the decoder by taxonomy.
+
+    Raises:
+        FormatError: the config states them wrongly.
+    """
+    notes = model.config
+    try:
+        calibration = Calibration(**{name: float(value) for name, value in notes.get("calibration", {}).items()})
+        decodings = {key: DecodeSettings(**values) for key, values in notes.get("decoding", {}).items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise FormatError(model.folder / CONFIG, f"states no usable calibration or decoding ({error})") from error
+    return calibration, decodings
+
+
+def untuned(seconds: float, threshold: float = 0.3) -> DecodeSettings:
+    """Settings of the decoder for a recogniser of clips, which knows no background: the threshold says what is nothing.
+
+    Args:
+        seconds: length of its windows.
+    """
+    return DecodeSettings(on=threshold, smooth=0.0, longest=max(20.0, 4 * seconds), typical=seconds)
 
 
 def motion_table(model: Saved, taxonomy: Taxonomy) -> Array:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from microgesture.core.decode import DecodeSettings, decode
+from microgesture.core.decode import decode
 from microgesture.core.errors import UsageError
 from microgesture.core.segment import Timeline
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.core.track import project
 from microgesture.datasets.store import RECORDINGS, StoredDataset
+from microgesture.learning.motions import untuned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,9 +124,8 @@ def detect(
         p = predict(system, windows, loading, table).astype(np.float32)
         empty = [not score[:, s : s + length].any() for s in starts]
         p[empty] = 0  # nobody is there
-        settings = DecodeSettings(on=threshold, smooth=0.0, longest=max(20.0, 4 * seconds), typical=seconds)
         duration = xy.shape[1] / fps
-        segments = decode((starts + length / 2) / fps, p, dataset.taxonomy, duration, settings)
+        segments = decode((starts + length / 2) / fps, p, dataset.taxonomy, duration, untuned(seconds, threshold))
         found[name] = Timeline(segments, dataset.taxonomy, duration)
         if progress:
             progress("windows", done, len(chosen))

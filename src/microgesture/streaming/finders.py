@@ -66,7 +66,7 @@ class ClassFinder(Finder):
         self.posteriors, self.decoder = posteriors, decoder
         self.fps, self.skeleton, self.axes = facts.fps, facts.skeleton, facts.in_channels - 1
         self.taxonomy = posteriors.taxonomy
-        self.lookahead = posteriors.lookahead + decoder.lag + posteriors.step + 1 / self.fps
+        self.lookahead = max(posteriors.lookahead + decoder.lag + posteriors.step, posteriors.opening) + 1 / self.fps
         self._frames = 0
         self._waiting: list[Moment] = []
         self._moved = False

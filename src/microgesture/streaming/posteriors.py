@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from microgesture.core.errors import FormatError, UsageError
+from microgesture.core.errors import UsageError
 from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.layers.batch import PoseBatch
-from microgesture.learning.checkpoint import CONFIG, Saved
-from microgesture.learning.motions import class_log_odds, motion_table
+from microgesture.learning.checkpoint import Saved
+from microgesture.learning.motions import class_log_odds, motion_table, tuned
 from microgesture.streaming.continual import continual
 from microgesture.streaming.normalise import RunningNormaliser
+from microgesture.systems.bodygcn import BodyGCN
 
 Array = NDArray[np.float32]
 Moment = tuple[float, Array]
@@ -61,6 +62,11 @@ class Posteriors(ABC):
         """Seconds of motion behind a time that an answer for it waits for."""
         raise NotImplementedError
 
+    @property
+    def opening(self) -> float:
+        """Seconds before the first answer."""
+        return self.lookahead
+
     @abstractmethod
     def push(self, xy: Array, score: Array) -> list[Moment]:
         """The next frame (V, C), (V,), 0 where a joint is missing; the answers that it completes."""
@@ -72,13 +78,17 @@ class Posteriors(ABC):
     def _place(self, due: int) -> int:
         return self.hop // 2 + due * self.hop
 
+    def _times(self, upto: int) -> list[float]:
+        """The times up to frame `upto` that no answer was promised for yet; they count as answered now."""
+        times = []
+        while self._place(self._due) <= upto:
+            times.append((self._due + 0.5) * self.step)
+            self._due += 1
+        return times
+
     def _moments(self, upto: int, p: Array) -> list[Moment]:
         """Answer `p` for all frames that are due up to frame `upto`."""
-        moments = []
-        while self._place(self._due) <= upto:
-            moments.append(((self._due + 0.5) * self.step, p))
-            self._due += 1
-        return moments
+        return [(time, p) for time in self._times(upto)]
 
 
 class WindowPosteriors(Posteriors):
@@ -86,50 +96,59 @@ class WindowPosteriors(Posteriors):
 
     Inside a recording the answers are those of the same windows cut from it afterwards, and at its ends the first and
     the last window serve for what has no window around it. Models of motions see each window also in a mirror; to keep
-    the cost of a frame low, that waits for the next frame.
+    the cost of a frame low, the window is made at one frame, looked at with the next, and in the mirror with the third.
     """
 
     def __init__(self, saved: Saved, taxonomy: Taxonomy, step: float = 0.25) -> None:
         super().__init__(saved, taxonomy, step)
         self.mirror = "serves" in saved.config
+        self.system = saved.system.settled() if isinstance(saved.system, BodyGCN) else saved.system
         self._start()
 
     @property
     def lookahead(self) -> float:
-        return (self.window - self.window // 2 + self.mirror) / self.fps
+        return (self.window - self.window // 2 + 2 * self.mirror) / self.fps
+
+    @property
+    def opening(self) -> float:
+        return (self.window + 2 * self.mirror) / self.fps
 
     def _start(self) -> None:
         self._due = self._frames = 0
         self._held: deque[tuple[Array, Array]] = deque(maxlen=self.window)
-        self._half: tuple[int, Array, Array, Array] | None = None  # up to where, the window, what was said of it
+        self._looks: list[Iterator[list[Moment]]] = []  # those that go on, the oldest first
 
     def push(self, xy: Array, score: Array) -> list[Moment]:
-        moments = self._other_half()
         self._held.append((xy, score))
         self._frames += 1
         # the last frame that is the middle of a complete window
         middle = self._frames - self.window + self.window // 2
-        if self._frames >= self.window and self._place(self._due) <= middle:
-            window = self._window()
-            if window is None:
-                return moments + self._moments(middle, self._nothing())
-            self._half = (middle, *window, self._logits(*window))
-            if not self.mirror:
-                moments += self._other_half()
-        return moments
+        if self._frames >= self.window and (times := self._times(middle)):
+            self._looks.append(self._look(times))
+        steps = [next(look, None) for look in self._looks]
+        self._looks = [look for look, moments in zip(self._looks, steps, strict=True) if moments is not None]
+        return [moment for moments in steps for moment in moments or []]
 
     def finish(self) -> list[Moment]:
-        moments = self._other_half()
-        last = self._frames - 1
-        if self._frames and self._place(self._due) <= last:
-            window = self._window()
-            if window is None:
-                moments += self._moments(last, self._nothing())
-            else:
-                self._half = (last, *window, self._logits(*window))
-                moments += self._other_half()
+        if times := self._times(self._frames - 1):
+            self._looks.append(self._look(times))
+        moments = [moment for look in self._looks for step in look for moment in step]
         self._start()
         return moments
+
+    def _look(self, times: list[float]) -> Iterator[list[Moment]]:
+        """The present window, a frame for each step; the last one brings its answer, for all of `times`."""
+        window = self._window()
+        p = np.zeros(len(self.taxonomy), np.float32)
+        if self.mirror:
+            yield []
+        if window is not None:
+            logits = self._logits(*window)
+        if self.mirror:
+            yield []
+            if window is not None:
+                logits = (logits + self._logits(*self._mirrored(*window))) / 2
+        yield [(time, p if window is None else self.probabilities(logits)) for time in times]
 
     def _window(self) -> tuple[Array, Array] | None:
         """The normalised window; None if nobody is seen in half of it."""
@@ -141,28 +160,19 @@ class WindowPosteriors(Posteriors):
             xy, score = (np.concatenate([part, np.repeat(part[-1:], short, 0)]) for part in (xy, score))
         return body_normalise(xy, score, self.skeleton).xy, score
 
-    def _other_half(self) -> list[Moment]:
-        if self._half is None:
-            return []
-        upto, xy, score, logits = self._half
-        self._half = None
-        if self.mirror:
-            flip = list(self.skeleton.flip)
-            sides = np.ones(xy.shape[-1], np.float32)
-            sides[0] = -1
-            logits = (logits + self._logits(xy[:, flip] * sides, score[:, flip])) / 2
-        return self._moments(upto, self.probabilities(logits))
+    def _mirrored(self, xy: Array, score: Array) -> tuple[Array, Array]:
+        flip = list(self.skeleton.flip)
+        sides = np.ones(xy.shape[-1], np.float32)
+        sides[0] = -1
+        return xy[:, flip] * sides, score[:, flip]
 
     def _logits(self, xy: Array, score: Array) -> Array:
         people = self.saved.facts.persons
         batch = _alone(xy, score, people)
         with torch.inference_mode():
-            out = self.saved.system(batch)
+            out = self.system(batch)
         logits: Array = (out if isinstance(out, torch.Tensor) else out[0])[0].float().numpy()
         return logits
-
-    def _nothing(self) -> Array:
-        return np.zeros(len(self.taxonomy), np.float32)
 
 
 class ContinualPosteriors(Posteriors):
@@ -245,7 +255,7 @@ def _probabilities(saved: Saved, taxonomy: Taxonomy) -> Callable[[Array], Array]
 
     Raises:
         UsageError: the model knows other classes.
-        FormatError: its calibration is no pair of numbers.
+        FormatError: its config states a strange calibration.
     """
     if "serves" not in saved.config:
         if taxonomy.digest != saved.facts.taxonomy.digest:
@@ -253,19 +263,8 @@ def _probabilities(saved: Saved, taxonomy: Taxonomy) -> Callable[[Array], Array]
                 f"the model in {saved.folder} knows the classes of '{saved.facts.taxonomy.key}', not '{taxonomy.key}'"
             )
         return _softmax
-    table = motion_table(saved, taxonomy)
-    try:
-        notes = saved.config.get("calibration", {})
-        scale, shift = float(notes.get("scale", 1.0)), float(notes.get("shift", 0.0))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise FormatError(saved.folder / CONFIG, f"states no usable calibration ({error})") from error
-
-    def calibrated(logits: Array) -> Array:
-        with np.errstate(over="ignore"):
-            p: Array = 1 / (1 + np.exp(-(scale * class_log_odds(logits, table) + shift)))
-        return p.astype(np.float32)
-
-    return calibrated
+    table, (calibration, _) = motion_table(saved, taxonomy), tuned(saved)
+    return lambda logits: calibration.probabilities(class_log_odds(logits, table))
 
 
 def _softmax(logits: Array) -> Array:

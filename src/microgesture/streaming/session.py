@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microgesture.core.decode import DecodeSettings
-from microgesture.core.errors import FormatError, UsageError
+from microgesture.core.errors import UsageError
 from microgesture.core.segment import Segment
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomies import taxonomy as taxonomy_of
 from microgesture.core.taxonomy import Taxonomy
-from microgesture.learning.checkpoint import CONFIG, Saved, from_pretrained
+from microgesture.learning.checkpoint import Saved, from_pretrained
+from microgesture.learning.motions import tuned, untuned
 from microgesture.learning.spotting import Spotter, is_spotter
 from microgesture.streaming.decode import FixedLagDecoder
 from microgesture.streaming.finders import ClassFinder, Finder, StateFinder, WindowFinder, has_states
@@ -47,7 +48,6 @@ VERSION = 1
 HOLE = 0.5
 """Seconds without a frame over which joints are not interpolated; they count as missing there."""
 _BACKWARDS = 5  # frames in a row, all before the last sound one, that show that the clock was set back
-_THRESHOLD = 0.3  # probability a recogniser of clips needs, which knows no background
 
 
 @dataclass(frozen=True, eq=False)
@@ -432,13 +432,5 @@ def _labels(taxonomy: str | Taxonomy) -> Taxonomy:
 
 def _settings(model: Saved, taxonomy: Taxonomy, posteriors: Posteriors) -> DecodeSettings:
     """Settings of the decoder that were tuned for a model, or what suits one trained on clips alone."""
-    seconds = posteriors.window / posteriors.fps
-    notes = model.config.get("decoding", {})
-    try:
-        if taxonomy.key in notes:
-            return DecodeSettings(**notes[taxonomy.key])
-    except (TypeError, ValueError) as error:
-        raise FormatError(model.folder / CONFIG, f"states no usable decoding ({error})") from error
-    if "serves" in model.config:
-        return DecodeSettings()
-    return DecodeSettings(on=_THRESHOLD, smooth=0.0, longest=max(20.0, 4 * seconds), typical=seconds)
+    clips = untuned(posteriors.window / posteriors.fps)
+    return tuned(model)[1].get(taxonomy.key, DecodeSettings() if "serves" in model.config else clips)
