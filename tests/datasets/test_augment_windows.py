@@ -176,3 +176,5 @@ def test_what_does_not_fit_is_refused() -> None:
         Mirror("imigue22")(window(), draw)
     with pytest.raises(UsageError, match="features cannot be turned with the poses"):
         Rotate()(window(), draw)
+    with pytest.raises(UsageError, match="pictures cannot be turned with the poses"):
+        Rotate()(replace(window(features=False), rgb=np.zeros((4, 2, 2, 3), np.uint8)), draw)

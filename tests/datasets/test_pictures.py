@@ -12,8 +12,10 @@ import torch
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.datasets.imigue import IMiGUE, Source
 from microgesture.datasets.loading import Loading, test_loader, train_loader
-from microgesture.datasets.pictures import Pictures
+from microgesture.datasets.pictures import Pictures, filmed
 from microgesture.datasets.prepare import prepare
+from microgesture.datasets.smg import SMG
+from microgesture.datasets.smg import Source as SMGSource
 from microgesture.datasets.store import Film
 from microgesture.formats.video import VideoWriter
 from microgesture.layers.batch import VideoBatch
@@ -104,10 +106,28 @@ def test_training_and_views(store: Path) -> None:
 
 
 def test_what_pictures_do_not_go_with(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"leave out loading\.augment and \.streams"):
+    with pytest.raises(UsageError, match=r"leave out loading\.augment, \.streams and \.pad_to"):
         Loading(pictures=Pictures(), streams=["bone"])
     raw = write_lookalike("imigue", tmp_path / "raw", Size(recordings=3, minutes=0.3, films=False), seed=5)
     prepare(Source(), raw, tmp_path / "store", workers=1)
     clips = IMiGUE(str(tmp_path / "store")).clips("train")
     with pytest.raises(UsageError, match="has no film; prepare the data with their films"):
         next(iter(test_loader(clips, Loading(pictures=Pictures()))))
+
+
+def test_recordings_with_their_films(store: Path, counting: Path, tmp_path: Path) -> None:
+    data = IMiGUE(str(store))
+    (one,) = filmed(data, "train")
+    assert one.film is not None
+    assert one.film.is_file()
+    assert one.film.name == f"{one.name}.mp4"
+    assert [r.film for r in filmed(data, "train")[:1]] == [one.film]
+    raw = write_lookalike("smg", tmp_path / "raw", Size(recordings=3, minutes=0.2, films=False), seed=5)
+    (raw / "Sample0001.mp4").write_bytes(counting.read_bytes())
+    prepare(SMGSource(), raw, tmp_path / "store", workers=1)
+    smg = SMG(str(tmp_path / "store"))
+    assert filmed(smg, "train")[0].film == raw / "Sample0001.mp4"  # joints in space need not lie in pictures here
+    with pytest.raises(UsageError, match="recording 'Sample0031' has no film; prepare the data with their films"):
+        filmed(smg, "val")[0]
+    with pytest.raises(UsageError, match="imigue has no split 'none'"):
+        filmed(data, "none")

@@ -13,9 +13,13 @@ from tests.learning.toy_recordings import ToyRecordings
 from microgesture.core.detections import Detections
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.segment import Segment, Timeline
+from microgesture.core.taxonomies import SMG
+from microgesture.datasets.imigue import Source
+from microgesture.datasets.prepare import prepare
 from microgesture.learning import runs
 from microgesture.learning.recipe import read_recipe
 from microgesture.learning.spotting import Spotter, choose_threshold, online_metrics
+from microgesture.simulation.lookalikes.write import Size, write_lookalike
 
 RECIPE = """
 system:
@@ -93,6 +97,20 @@ def test_longtail_is_refused(recipe: Path, tmp_path: Path) -> None:
         runs.train(recipe, out=tmp_path / "run")
 
 
+def test_what_is_done_before_training_shows_progress(recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(
+        RECIPE.replace("query_points.QueryPoints", "dbn_hmm.DBNHMM").replace(
+            "width: 16, layers: 1, queries: 6, points: 6, heads: 2, feedforward: 32, mixing: 8, mamba_blocks: 1",
+            "widths: [8], pretrain_epochs: 2, joints: [nose, neck, r_wrist]",
+        )
+    )
+    told: list[tuple[str, float, float]] = []
+    runs.train(recipe, ["training.epochs=1"], tmp_path / "run", progress=lambda *row: told.append(row))
+    before = [row for row in told if row[0] == "pre-training"]
+    assert before[-1][1] == before[-1][2] == len(before)
+    assert told.index(before[-1]) < next(i for i, row in enumerate(told) if row[0] == "training")
+
+
 def test_augmentations_are_saved_with_the_model(recipe: Path, tmp_path: Path) -> None:
     noise = "[{class_path: microgesture.datasets.augment_windows.Noise, init_args: {features: 0.05}}]"
     run = runs.train(recipe, ["training.epochs=1", f"loading.augment={noise}"], tmp_path / "run")
@@ -142,3 +160,67 @@ def test_figures_of_a_known_result() -> None:
     assert metrics["false_alarms_per_minute"] == pytest.approx(1 / 0.9)
     assert metrics["wrong_per_minute"] == 1
     assert metrics["map@0.5"] == pytest.approx(np.mean([1, 0.5]))
+
+
+def test_figures_with_and_without_gestures_that_are_not_micro() -> None:
+    truth = Timeline((Segment(10, 12, 3), Segment(30, 32, 16)), SMG, 60)
+    found = Detections([10, 30], [12, 32], [3, 16], [0.9, 0.8])
+    wrong = Detections([10, 40], [12, 42], [3, 16], [0.9, 0.8])
+    both, only = (online_metrics([truth], [one], 0.5) for one in (found, wrong))
+    assert (both["f1@0.3"], both["f1@0.3_without_illustrative"]) == (1, 1)
+    assert (only["f1@0.3"], only["f1@0.3_without_illustrative"]) == (0.5, 1)
+    plain = Timeline((Segment(1, 2, 0),), ToyRecordings.taxonomy, 9)
+    assert "f1@0.3_without_illustrative" not in online_metrics([plain], [found[:0]], 0.5)
+
+
+# pictures
+
+RGB = Path(__file__).parents[2] / "recipes" / "smg" / "query_points_rgb.yaml"
+SMALL = [
+    "data.class_path=microgesture.datasets.imigue.IMiGUE", "system.crop=32", "system.width=16", "system.layers=1",
+    "system.queries=4", "system.points=6", "system.heads=2", "system.feedforward=16", "system.mixing=8",
+    "system.mamba_blocks=1", "loading.frames=64", "loading.stride=1", "loading.workers=0", "loading.pictures.frames=32",
+    "loading.pictures.height=36", "loading.pictures.width=64", "loading.keep=0.3", "loading.empty=true",
+    "training.epochs=1", "training.precision=32-true",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of simulated people with films."""
+    folder = tmp_path_factory.mktemp("films")
+    raw = write_lookalike("imigue", folder / "raw", Size(recordings=3, minutes=0.2), seed=5)
+    prepare(Source(), raw, folder / "store", workers=1)
+    return folder / "store"
+
+
+def test_query_points_learn_from_films_and_search_them(films: Path, tmp_path: Path) -> None:
+    run = runs.train(RGB, [*SMALL, f"data.root={films}"], tmp_path / "run")
+    record = runs.test(run)
+    assert record["split"] == "val"
+    assert record["metrics"]["true"] > 0
+    spotter = Spotter.from_pretrained(run)
+    assert spotter.saved.config["origin"] == {"i3d": "from scratch"}
+    assert spotter.windowing.pictures is not None
+    recording = runs.load(run).plan.dataset.recordings("val")[0]  # type: ignore[attr-defined]
+    film = next((films.parent / "raw").rglob(f"{recording.name}.mp4"))
+    found = spotter.detections(recording.track, film=film)
+    assert len(found)
+    assert (found.score >= spotter.threshold).sum() == record["metrics"]["found"]
+    with pytest.raises(UsageError, match=r"recording 'recording' has no film, and loading\.pictures reads one"):
+        spotter.timeline(recording.track)
+
+
+def test_pictures_for_systems_that_want_none(films: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "whole.yaml"
+    recipe.write_text(
+        f"""
+system: {{class_path: microgesture.systems.fcn_window.FCNWindow}}
+data: {{class_path: microgesture.datasets.imigue.IMiGUE, init_args: {{root: {films}}}}}
+loading: {{frames: 64, pictures: {{frames: 8}}}}
+optimizer: {{class_path: torch.optim.AdamW}}
+training: {{epochs: 1, warmup: 0}}
+"""
+    )
+    with pytest.raises(UsageError, match=r"loading\.pictures: FCNWindow reads recordings whole, without pictures"):
+        runs.train(recipe, out=tmp_path / "run")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from microgesture.core.errors import UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.core.taxonomies import SMG
 from microgesture.layers.batch import WindowBatch
+from microgesture.layers.hmm import StreamDecoder
+from microgesture.streaming.finders import has_states
 from microgesture.systems.dbn_hmm import DBNHMM, contrastive_divergence
 
 
@@ -92,6 +95,16 @@ def test_observe_pretrains_every_layer_and_ends() -> None:
     assert torch.equal(model.features.mean, plain.features.mean)
 
 
+def test_pretraining_tells_how_far_it_is() -> None:
+    told: list[tuple[str, float, float]] = []
+    small(widths=(8, 4), pretrain_epochs=3).observe([window(250, 1)], progress=lambda *row: told.append(row))
+    stages, done, totals = zip(*told, strict=True)
+    assert set(stages) == {"pre-training"}
+    assert done == tuple(range(1, len(told) + 1))
+    assert set(totals) == {len(told)}
+    assert len(told) % (2 * 3) == 0
+
+
 def test_a_window_is_learnt_by_heart_and_found_again() -> None:
     model, batch = small(widths=(64,), dropout=0.0, pretrain_epochs=20), window(150, 2)
     model.observe([window(150, 1, seed=0)])
@@ -102,10 +115,20 @@ def test_a_window_is_learnt_by_heart_and_found_again() -> None:
         optimizer.step()
     model.eval()
     with torch.no_grad():
-        found = model.detections(model(batch), batch)
+        out = model(batch)
+        found = model.detections(out, batch)
     for one, (segments, classes) in zip(found, batch.targets(), strict=True):
         assert one.label.tolist() == classes.tolist()
         assert abs(torch.from_numpy(one.start) - segments[:, 0]).max() < 0.07
+    # and state by state, as a stream finds it
+    assert has_states(SimpleNamespace(saved=SimpleNamespace(system=model)))  # type: ignore[arg-type]
+    stream = StreamDecoder(model.hmm.decoding(), lag=150)
+    told = [f for row in model.posterior(out.logits[:150]).double().numpy() for f in stream.step(row)]
+    told += stream.finish()
+    assert [(f.label, f.start, f.end) for f in told] == [
+        (k, round(150 * a), round(150 * b))
+        for k, a, b in zip(found[0].label, found[0].start, found[0].end, strict=True)
+    ]
 
 
 def test_no_gesture_one_frame_and_padding() -> None:

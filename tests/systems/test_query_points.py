@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from numpy.testing import assert_allclose
 from tests.systems.golden import Golden, numbered, official_gradient
 from torch import Tensor, nn
 
+from microgesture.core.detections import Detections
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.layouts import SKELETONS
+from microgesture.layers import i3d
 from microgesture.layers.batch import WindowBatch
-from microgesture.layers.i3d import Maps
+from microgesture.layers.i3d import I3D, Maps
 from microgesture.layers.official import Keys, load_official
 from microgesture.systems import query_points
 from microgesture.systems.query_points import (
@@ -593,6 +596,52 @@ def test_pictures() -> None:
     torch.testing.assert_close(seen[0], rgb.permute(0, 4, 1, 2, 3) / 127.5 - 1)
 
 
+def test_crops_of_pictures() -> None:
+    """In the middle when it is measured; in training somewhere, one place and side for the whole window."""
+    encoder = PictureFeatures(8, nn.Identity(), crop=4, flip=0.5)
+    at = torch.arange(6 * 9).view(6, 9)  # the number of the pixel
+    rgb = at.view(1, 1, 6, 9, 1).expand(40, 3, 6, 9, 3)
+    assert torch.equal(encoder.eval().shown(rgb)[7, 2, ..., 1], at[1:5, 2:6])
+    shown = encoder.train().shown(rgb)
+    assert torch.equal(shown, shown[:, :1, :, :, :1].expand_as(shown))
+    corner, step = shown[:, 0, 0, 0, 0], shown[:, 0, 0, 1, 0] - shown[:, 0, 0, 0, 0]
+    assert set(step.tolist()) == {1, -1}
+    assert len(corner.unique()) > 10
+    plain = PictureFeatures(8, nn.Identity()).train()
+    assert torch.equal(plain.shown(rgb), rgb)
+    with pytest.raises(UsageError, match=r"crop is 7; the windows' pictures have 9 x 6 pixels"):
+        PictureFeatures(8, nn.Identity(), crop=7).shown(rgb)
+
+
+def official_i3d(network: I3D) -> dict[str, Tensor]:
+    """What the official code would save."""
+    state: dict[str, Tensor] = {}
+    for key, tensor in network.state_dict().items():
+        names = i3d.official_keys(key)
+        sizes = network.mixed[key.split(".")[1]].split if len(names) > 1 else (len(tensor),) if tensor.ndim else ()
+        parts = tensor.split(sizes) if sizes and tensor.ndim else [tensor] * len(names)
+        state.update({name: part.clone() for name, part in zip(names, parts, strict=True)})
+    return state
+
+
+def test_i3d_may_start_from_kinetics(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = I3D()
+    state = official_i3d(network)
+    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    torch.save(old | {"logits.conv3d.weight": torch.zeros(400, 1024, 1, 1, 1)}, tmp_path / "rgb_imagenet.pt")
+    model = system(features=0, kinetics=str(tmp_path / "rgb_imagenet.pt"))
+    assert model.origin == {"i3d": "rgb_imagenet.pt"}
+    assert isinstance(model.encoder, PictureFeatures)
+    for ours, theirs in zip(model.encoder.backbone.state_dict().values(), network.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+    torch.save({"Mixed_9z.conv.weight": torch.zeros(1)} | old, tmp_path / "other.pt")
+    with pytest.raises(FormatError, match=r"other\.pt: 1 tensors have no place in this system: Mixed_9z"):
+        system(features=0, kinetics=str(tmp_path / "other.pt"))
+    with pytest.raises(UsageError, match="kinetics is for encoder 'i3d'"):
+        system(kinetics="rgb_imagenet.pt")
+
+
 def test_the_encoder_follows_the_data() -> None:
     assert isinstance(system().encoder, query_points.SeriesFeatures)
     assert isinstance(system(features=0).encoder, PictureFeatures)
@@ -609,6 +658,8 @@ def test_the_encoder_follows_the_data() -> None:
         ({"point_init": "zero"}, "point_init is 'zero'"),
         ({"compat": "released"}, "compat is 'released'; it can be None, 'official'"),
         ({"points": 2}, "queries have 2 points; a segment needs at least 3"),
+        ({"crop": -1}, "crop is -1 and flip 0.0; they must be 0 or more, and a probability"),
+        ({"flip": 1.5}, "crop is 0 and flip 1.5"),
         ({"heads": 5}, "width is 32; it must be a multiple of the 5 heads"),
     ],
 )
@@ -667,6 +718,12 @@ def test_learns_a_window_by_heart(mixer: Any) -> None:
     assert overlap(placed, torch.tensor([row[:2] for row in truth]), generalised=False).min() > 0.9
     others = np.sort(found.score)[:-3]
     assert (others < 0.5).all()
+
+
+def test_what_windows_find_twice_counts_once_unless_released() -> None:
+    found = Detections([0.0, 0.1, 0.1, 5.0], [2.0, 2.1, 2.1, 6.0], [1, 1, 2, 1], [0.6, 0.9, 0.5, 0.4])
+    assert sorted(system().merged(found).score.tolist()) == [0.4, 0.5, 0.9]
+    assert len(system(compat="official").merged(found)) == 4
 
 
 def test_weights_and_statistics_are_saved() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microgesture.cli.console import Debug, Json, Quiet, complain, data, data_json, say, table
+from microgesture.cli.console import Debug, Json, Quiet, complain, data, data_json, progress, say, table
 from microgesture.cli.prepare import pair
 from microgesture.core.errors import UsageError
 
@@ -58,20 +58,22 @@ def import_checkpoint(
     from microgesture.core.taxonomies import taxonomy as taxonomy_of
     from microgesture.learning.importing import import_checkpoint as read
 
-    coverage = read(
-        file,
-        system,
-        out,
-        taxonomy=None if taxonomy is None else taxonomy_of(taxonomy),
-        skeleton=None if skeleton is None else layout_of(skeleton),
-        frames=frames,
-        persons=persons,
-        fps=fps,
-        options=options,
-        prefix=prefix,
-        recipe=recipe,
-        partial=partial,
-    )
+    with progress() as show:
+        coverage = read(
+            file,
+            system,
+            out,
+            taxonomy=None if taxonomy is None else taxonomy_of(taxonomy),
+            skeleton=None if skeleton is None else layout_of(skeleton),
+            frames=frames,
+            persons=persons,
+            fps=fps,
+            options=options,
+            prefix=prefix,
+            recipe=recipe,
+            partial=partial,
+            progress=show,
+        )
     for note in coverage.notes:
         complain(f"note: {note}")
     if as_json:

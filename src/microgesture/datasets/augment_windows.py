@@ -5,17 +5,18 @@ whose text gives no settings: kinds and amounts here are our reconstruction. Eac
 in `loading.augment`: `(Window, generator) -> Window`.
 
     Copies          which windows are shown: those of rare classes several times
-    Speed           poses, features, begins and ends
+    Speed           poses, features, pictures, begins and ends
     Noise           poses and features
-    Mosaic          poses and features, where nothing happens
-    Mirror, Rotate  poses; windows with features are refused, since the features would tell another story
+    Mosaic          poses, features and pictures, where nothing happens
+    Mirror          poses and pictures; windows with features are refused, since the features would tell another story
+    Rotate          poses; windows with features or pictures are refused
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class Window:
         segments: (G, 2), begin and end of the gestures; those cut by the window reach outside [0, 1].
         classes: (G,).
         valid: share of the window that lies within the recording, in (0, 1].
+        rgb: uint8 (F, H, W, 3), pictures of F equal stretches, red first, or None.
     """
 
     xy: Floats
@@ -48,6 +50,7 @@ class Window:
     segments: Floats
     classes: Ids
     valid: float = 1.0
+    rgb: NDArray[np.uint8] | None = None
 
 
 class WindowAugmentation(Protocol):
@@ -118,10 +121,14 @@ class Speed:
             right, share = np.minimum(left + 1, steps - 1), (at - left).astype(np.float32)
             series = series[:, left] * (1 - share) + series[:, right] * share
             series[:, _behind(steps, valid)] = 0
+        rgb = window.rgb
+        if rgb is not None:
+            rgb = rgb[np.round(_places(len(rgb), begin, pace, window.valid)).astype(np.int64)]
+            rgb[_behind(len(rgb), valid)] = 0
         before = _visible(window.segments, window.valid)
         segments = ((window.segments - begin) / pace).astype(np.float32)
         kept = _visible(segments, valid) * pace >= self.keep * before - 1e-6
-        return Window(xy, score, series, segments[kept], window.classes[kept], valid)
+        return Window(xy, score, series, segments[kept], window.classes[kept], valid, rgb)
 
 
 def _places(count: int, begin: float, pace: float, valid: float) -> NDArray[np.float64]:
@@ -178,31 +185,46 @@ class Mosaic:
     longest: float = 0.1
 
     def __call__(self, window: Window, draw: np.random.Generator) -> Window:
-        # steps of the features, or frames: what all arrays can be cut at
-        steps = window.score.shape[1] if window.series is None else window.series.shape[1]
+        # steps of the features, pictures or frames, whichever are the fewest: what all arrays can be cut at
+        steps = min(
+            window.score.shape[1],
+            *(() if window.series is None else window.series.shape[1:]),
+            *(() if window.rgb is None else window.rgb.shape[:1]),
+        )
         at = np.arange(steps) / steps
         quiet = ~_behind(steps, window.valid)
         for begin, end in window.segments:
             quiet &= (at + 1 / steps <= begin) | (at >= end)
         xy, score = window.xy.copy(), window.score.copy()
         series = None if window.series is None else window.series.copy()
+        rgb = None if window.rgb is None else window.rgb.copy()
         for _ in range(self.pieces):
             length = int(draw.integers(1, max(1, round(self.longest * steps)) + 1))
             run = np.convolve(quiet, np.ones(length), "valid") > length - 0.5
             if not run.any():
                 continue
             source, target = draw.choice(np.flatnonzero(run), 2)
-            per = window.score.shape[1] / steps
-            a, b, n = round(source * per), round(target * per), round(length * per)
-            xy[:, b : b + n], score[:, b : b + n] = window.xy[:, a : a + n], window.score[:, a : a + n]
+            stretch = source / steps, target / steps, length / steps
+            _lay(window.xy, xy, 1, *stretch)
+            _lay(window.score, score, 1, *stretch)
             if series is not None and window.series is not None:
-                series[:, target : target + length] = window.series[:, source : source + length]
-        return replace(window, xy=xy, score=score, series=series)
+                _lay(window.series, series, 1, *stretch)
+            if rgb is not None and window.rgb is not None:
+                _lay(window.rgb, rgb, 0, *stretch)
+        return replace(window, xy=xy, score=score, series=series, rgb=rgb)
+
+
+def _lay(old: NDArray[Any], new: NDArray[Any], axis: int, source: float, target: float, length: float) -> None:
+    """Copy a stretch of one array to another place in the other; the times are shares of the axis."""
+    count = old.shape[axis]
+    a, b = round(source * count), round(target * count)
+    n = min(round(length * count), count - a, count - b)
+    new.swapaxes(0, axis)[b : b + n] = old.swapaxes(0, axis)[a : a + n]
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """Mirror the person with probability `p`; only for label spaces that do not tell sides apart.
+    """Mirror person and pictures with probability `p`; only for label spaces that do not tell sides apart.
 
     Args:
         layout: name of the joints' layout, e.g. "imigue22".
@@ -219,14 +241,15 @@ class Mirror:
             raise UsageError(f"layout is '{self.layout}', expected one of {', '.join(SKELETONS)}")
 
     def __call__(self, window: Window, draw: np.random.Generator) -> Window:
-        _only_poses(window, "mirrored")
+        _without_features(window, "mirrored")
         skeleton, joints = SKELETONS[self.layout], window.score.shape[2]
         if joints != len(skeleton):
             raise UsageError(f"layout '{self.layout}' has {len(skeleton)} joints, the windows have {joints}")
         if draw.random() >= self.p:
             return window
         seen = mirror(Motion(window.xy, window.score, skeleton))
-        return replace(window, xy=seen.xy, score=seen.score)
+        rgb = None if window.rgb is None else np.ascontiguousarray(window.rgb[:, :, ::-1])
+        return replace(window, xy=seen.xy, score=seen.score, rgb=rgb)
 
 
 @dataclass(frozen=True)
@@ -234,18 +257,20 @@ class Rotate:
     """Turn the person about the neck in the picture plane, by up to `roll` degrees either way.
 
     Raises:
-        UsageError: the windows carry features.
+        UsageError: the windows carry features or pictures.
     """
 
     roll: float = 10.0
 
     def __call__(self, window: Window, draw: np.random.Generator) -> Window:
-        _only_poses(window, "turned")
+        _without_features(window, "turned")
+        if window.rgb is not None:
+            raise UsageError("pictures cannot be turned with the poses: leave this out of loading.augment")
         coordinates = window.xy.shape[-1]
         turn = rotation(np.radians([0.0, 0.0, self.roll * draw.uniform(-1, 1)]))[:coordinates, :coordinates]
         return replace(window, xy=window.xy @ turn.T)
 
 
-def _only_poses(window: Window, done: str) -> None:
+def _without_features(window: Window, done: str) -> None:
     if window.series is not None:
         raise UsageError(f"features cannot be {done} with the poses: leave this out of loading.augment")

@@ -1,28 +1,34 @@
-"""Pictures of a clip: a few frames of the film it is cut from, on a canvas of one size for all clips."""
+"""Pictures of a clip or a window: frames of the film it is cut from, on a canvas of one size for all."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import overload
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from microgesture.core.errors import FormatError, UsageError
+from microgesture.datasets.recordings import LabelledRecording, RecordingDataset
 from microgesture.datasets.sampling import segment_frames
-from microgesture.datasets.store import Film
+from microgesture.datasets.store import Film, Store, StoredDataset
 from microgesture.formats.video import read_frames
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """How many pictures of a clip are taken and how large they become.
+    """How many pictures of a clip or a window are taken and how large they become.
 
     A picture keeps its proportions; what is left of the canvas on the right or below stays black. Crops and mirror
     images are made by the systems, which see joints and pictures together.
 
     Args:
-        frames: F, one out of each of F equal parts of the clip: a random one in training, the middle one in a test.
+        frames: F, one out of each of F equal parts: of a clip a random one in training and the middle one in a test, of
+            a window always the middle one.
         height, width: of the canvas in pixels.
     """
 
@@ -43,28 +49,92 @@ class Pictures:
         """
         chance = None if draw is None else np.random.RandomState(int(draw.integers(1 << 32)))
         wanted = film.start + segment_frames(film.frames, self.frames, chance) / film.fps
-        half = 0.5 / film.fps
+        canvas, zoom, width = self._at(film.path, wanted, film.fps)
+        return canvas, zoom * width / (film.width or width)
+
+    def window(self, film: Path, start: int, frames: int, within: int, fps: float) -> NDArray[np.uint8]:
+        """Pictures uint8 (F, H, W, 3) of a stretch of a film, red first; black behind the end of the recording.
+
+        Args:
+            start, frames: where the stretch begins and how long it is, in frames at `fps`.
+            within: how many of them lie within the recording.
+
+        Raises:
+            NoInput, NotPermitted, FormatError: the film is missing, damaged, or ends before the stretch begins.
+        """
         canvas = np.zeros((self.frames, self.height, self.width, 3), np.uint8)
-        taken, factor = 0, 1.0
-        for frame in read_frames(film.path, max(0.0, float(wanted[0]) - half), on_damage=lambda _: None):
+        at = segment_frames(frames, self.frames)
+        at = at[at < within]
+        if len(at):
+            canvas[: len(at)], *_ = self._at(film, (start + at) / fps, fps)
+        return canvas
+
+    def _at(self, film: Path, wanted: NDArray[np.float64], fps: float) -> tuple[NDArray[np.uint8], float, int]:
+        """Pictures at rising times, in seconds; by what they were scaled, and how wide they were before."""
+        half = 0.5 / fps
+        canvas = np.zeros((len(wanted), self.height, self.width, 3), np.uint8)
+        taken, zoom, width = 0, 1.0, 0
+        for frame in read_frames(film, max(0.0, float(wanted[0]) - half), on_damage=lambda _: None):
             height, width = frame.image.shape[:2]
             zoom = min(self.height / height, self.width / width)
-            factor = zoom * width / (film.width or width)
             sides = (max(1, round(width * zoom)), max(1, round(height * zoom)))
             small: NDArray[np.uint8] | None = None
-            while taken < self.frames and frame.time >= wanted[taken] - half:
+            while taken < len(wanted) and frame.time >= wanted[taken] - half:
                 if small is None:
                     small = np.asarray(cv2.resize(frame.image, sides, interpolation=cv2.INTER_AREA), np.uint8)
                 canvas[taken, : sides[1], : sides[0]] = small
                 taken += 1
-            if taken == self.frames:
+            if taken == len(wanted):
                 break
         if not taken:
             raise FormatError(
-                film.path,
+                film,
                 f"holds no picture from {wanted[0]:.3f} s on",
                 place="end of the film",
                 remedy="check that film and annotations belong together",
             )
         canvas[taken:] = canvas[taken - 1]  # a film may end a few frames before its poses
-        return canvas, factor
+        return canvas, zoom, width
+
+
+@dataclass(frozen=True, eq=False)
+class _Filmed(Sequence[LabelledRecording]):
+    """Recordings of a store with their films; read when asked for."""
+
+    recordings: Sequence[LabelledRecording]
+    store: Store
+
+    @cached_property
+    def _films(self) -> dict[str, str]:
+        table = self.store.recordings
+        return dict(zip(*(table.column(name).to_pylist() for name in ("name", "video")), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    @overload
+    def __getitem__(self, i: int) -> LabelledRecording: ...
+    @overload
+    def __getitem__(self, i: slice) -> _Filmed: ...
+    def __getitem__(self, i: int | slice) -> LabelledRecording | _Filmed:
+        if isinstance(i, slice):
+            return replace(self, recordings=self.recordings[i])
+        one = self.recordings[i]
+        film = self._films[one.name]
+        if not film:
+            raise UsageError(
+                f"{self.store.path}: recording '{one.name}' has no film; prepare the data with their films"
+            )
+        return replace(one, film=Path(self.store.index["root"]) / film)
+
+
+def filmed(data: RecordingDataset, split: str) -> Sequence[LabelledRecording]:
+    """The recordings of a split with their films.
+
+    Raises:
+        UsageError: there is no such split, or the data set or a recording has no films.
+        NoInput, FormatError: the data are missing or damaged.
+    """
+    if not isinstance(data, StoredDataset):
+        raise UsageError(f"{data.key}: loading.pictures needs a data set with films")
+    return _Filmed(data.recordings(split), data.store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from microgesture.core.segment import Timeline
@@ -21,12 +22,14 @@ class LabelledRecording:
         track: the poses; its first frame lies at second 0.
         timeline: the gestures.
         subject: who moves; -1 = unknown.
+        film: the pictures, from the same second 0 on; None where there are none or nobody asked for them.
     """
 
     name: str
     track: PoseTrack
     timeline: Timeline
     subject: int = -1
+    film: Path | None = None
 
     def at_rate(self, fps: float) -> LabelledRecording:
         """The same recording at another rate."""

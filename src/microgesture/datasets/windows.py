@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from microgesture.core.errors import UsageError
+from microgesture.core.errors import MicrogestureError, UsageError
 from microgesture.core.normalise import body_normalise
 from microgesture.core.track import PoseTrack
 from microgesture.datasets.augment_windows import Copies, Window, WindowAugmentation
+from microgesture.datasets.pictures import Pictures
 from microgesture.datasets.recordings import LabelledRecording
 from microgesture.datasets.sampling import EpochSampler
+from microgesture.formats.source import check_file
 from microgesture.layers.batch import WindowBatch
 
 Floats = NDArray[np.float32]
@@ -57,9 +59,12 @@ class Windowing:
         keep: share of a gesture that must lie in a window for it to be looked for there.
         empty: train on windows without a gesture too.
         features: describes the recordings besides the poses.
+        pictures: pictures of each window besides, for systems that read them; needs a data set with films. They are
+            read from the film when a window is asked for.
         batch: windows per batch.
         augment: changes of training windows, in order.
         holdout: share of the training people on whom the threshold is chosen, where the data have no split `val`.
+        workers: processes that prepare training batches; 0 prepares them in the main one.
     """
 
     frames: int = 512
@@ -68,21 +73,27 @@ class Windowing:
     keep: float = 0.5
     empty: bool = True
     features: Features | None = None
+    pictures: Pictures | None = None
     batch: int = 8
     augment: Sequence[WindowAugmentation] = field(default_factory=tuple)
     holdout: float = 0.15
+    workers: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (("stride", 1e-3, 1), ("overlap", 0, 0.95), ("keep", 1e-3, 1), ("holdout", 0.01, 0.9)):
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"loading.{name} is {getattr(self, name)}; it must lie in {low}..{high}")
-        for name in ("frames", "batch"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"loading.{name} is {getattr(self, name)}; it must be at least 1")
+        for name, least in (("frames", 1), ("batch", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"loading.{name} is {getattr(self, name)}; it must be at least {least}")
         if self.features is not None and self.frames % self.features.stride:
             raise UsageError(
                 f"loading.frames is {self.frames}; it must be a multiple of the {self.features.stride} frames "
                 "that one step of loading.features covers"
+            )
+        if self.pictures is not None and self.pictures.frames > self.frames:
+            raise UsageError(
+                f"loading.pictures.frames is {self.pictures.frames}; a window has {self.frames} frames, loading.frames"
             )
 
     @property
@@ -121,8 +132,12 @@ class Described:
             series = np.zeros((len(self.series), length // stride), np.float32)
             cut = self.series[:, start // stride : (start + length) // stride]
             series[:, : cut.shape[1]] = cut
+        rgb = None
+        if windowing.pictures is not None:
+            assert self.recording.film is not None  # `describe` has seen to it
+            rgb = windowing.pictures.window(self.recording.film, start, length, seen, track.fps)
         segments, classes = self.gestures(start, windowing)
-        return Window(xy, score, series, segments, classes, seen / length)
+        return Window(xy, score, series, segments, classes, seen / length, rgb)
 
     def gestures(self, start: int, windowing: Windowing) -> tuple[Floats, Ids]:
         """Begin and end (G, 2), as shares of the window that begins at frame `start`, and classes (G,)."""
@@ -141,11 +156,17 @@ def describe(
     """Recordings at the rate `fps` with their features.
 
     Raises:
-        UsageError: features have another number of steps than the recording has stretches.
+        UsageError: features have another number of steps than the recording has stretches, or pictures are wanted of a
+            recording without a film.
+        NoInput, NotPermitted: its film is not there.
     """
     made = []
     for done, recording in enumerate(recordings, 1):
         recording = recording.at_rate(fps)
+        if windowing.pictures is not None:
+            if recording.film is None:
+                raise UsageError(f"recording '{recording.name}' has no film, and loading.pictures reads one")
+            check_file(recording.film)
         series = None
         if windowing.features is not None:
             series = windowing.features.of(recording.track, recording.name)
@@ -182,10 +203,10 @@ def train_windows(described: Sequence[Described], windowing: Windowing, seed: in
         raise UsageError("no window of the training recordings holds a gesture; set loading.empty or check the labels")
     sampler = EpochSampler(len(data), np.zeros(len(data), np.int64), "instance", seed)
     odd = len(data) % windowing.batch == 1 and len(data) > 1  # batch norm cannot use a batch of one
-    loader: DataLoader[Any] = DataLoader(
-        data, sampler=sampler, batch_size=windowing.batch, collate_fn=collate, drop_last=odd
-    )
-    return loader
+    return _Loader(
+        data, sampler=sampler, batch_size=windowing.batch, collate_fn=_collate, drop_last=odd,
+        num_workers=windowing.workers, persistent_workers=windowing.workers > 0,
+    )  # fmt: skip
 
 
 def search_windows(described: Described, windowing: Windowing) -> Iterator[tuple[list[int], WindowBatch]]:
@@ -197,9 +218,9 @@ def search_windows(described: Described, windowing: Windowing) -> Iterator[tuple
 
 
 def whole(described: Described, windowing: Windowing) -> WindowBatch:
-    """A recording as a single window."""
+    """A recording as a single window, without pictures: those of minutes fit into no memory."""
     length = -(-described.frames // windowing.step) * windowing.step
-    return collate([described.window(0, replace(windowing, frames=length))])
+    return collate([described.window(0, replace(windowing, frames=length, pictures=None))])
 
 
 def collate(windows: Sequence[Window]) -> WindowBatch:
@@ -210,6 +231,7 @@ def collate(windows: Sequence[Window]) -> WindowBatch:
     for i, w in enumerate(windows):
         segments[i, : len(w.classes)], classes[i, : len(w.classes)] = w.segments, w.classes
     series = [w.series for w in windows if w.series is not None]
+    rgb = [w.rgb for w in windows if w.rgb is not None]
     return WindowBatch(
         torch.from_numpy(np.stack([w.xy for w in windows])),
         torch.from_numpy(np.stack([w.score for w in windows])),
@@ -217,10 +239,27 @@ def collate(windows: Sequence[Window]) -> WindowBatch:
         segments=torch.from_numpy(segments),
         classes=torch.from_numpy(classes),
         series=torch.from_numpy(np.stack(series)) if series else None,
+        rgb=torch.from_numpy(np.stack(rgb)) if rgb else None,
     )
 
 
-class _TrainWindows(Dataset[Window]):
+class _Loader(DataLoader[Any]):
+    """Raises what went wrong with a window as it is: torch turns errors of other processes into texts."""
+
+    def __iter__(self) -> Iterator[WindowBatch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, MicrogestureError):
+                raise batch
+            yield batch
+
+
+def _collate(windows: Sequence[Window | MicrogestureError]) -> WindowBatch | MicrogestureError:
+    """A batch, or the first error among its windows."""
+    errors = [window for window in windows if isinstance(window, MicrogestureError)]
+    return errors[0] if errors else collate([window for window in windows if isinstance(window, Window)])
+
+
+class _TrainWindows(Dataset[Window | MicrogestureError]):
     """Windows at `stride`, moved by up to half a stride in every epoch; a ticket is `epoch * N + window`."""
 
     def __init__(self, described: Sequence[Described], windowing: Windowing, seed: int) -> None:
@@ -241,7 +280,13 @@ class _TrainWindows(Dataset[Window]):
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, ticket: int) -> Window:
+    def __getitem__(self, ticket: int) -> Window | MicrogestureError:
+        try:
+            return self._window(ticket)
+        except MicrogestureError as error:
+            return error
+
+    def _window(self, ticket: int) -> Window:
         i, start = self.places[ticket % len(self)]
         draw = np.random.default_rng((self.seed, ticket))
         one, step = self.described[i], self.windowing.step

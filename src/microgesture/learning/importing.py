@@ -34,6 +34,7 @@ from microgesture.formats.safe_npz import read_arrays
 from microgesture.formats.source import read_bytes
 from microgesture.layers.official import Keys, gather
 from microgesture.learning.checkpoint import CONFIG, FACTS, Facts, save_pretrained
+from microgesture.learning.spotting import is_spotter, settle_spotter
 from microgesture.systems.catalogue import SystemInfo
 from microgesture.systems.catalogue import system as find_system
 
@@ -61,6 +62,8 @@ _BESIDE = (
     "meta",
 )
 _FRAMES, _FPS, _PERSONS, _CHANNELS = 64, 25.0, 1, 3
+# what is searched for like an argument; no constructor has one of that name
+_JOINTS, _CLASSES = "number of joints", "number of classes"
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ def import_checkpoint(
     prefix: str | None = None,
     recipe: _Path | None = None,
     partial: bool = False,
+    progress: Callable[[str, float, float], None] | None = None,
 ) -> Coverage:
     """Turn a released checkpoint into a model folder.
 
@@ -171,8 +175,10 @@ def import_checkpoint(
         options: further arguments of the system; those that shapes tell are found without.
         prefix: where the weights lie in the file, such as `ema_state_dict.`, if several copies do.
         recipe: names the data; its facts are taken and it is written into the folder, so that `test` and `submit`
-            need only that.
+            need only that. For systems that find gestures in recordings the data are read: their statistics are taken
+            and the threshold is chosen as in training, since no file of others holds them.
         partial: keep what fits, and leave the rest as it was initialised.
+        progress: called while data are read.
 
     Raises:
         NoInput, NotPermitted, FormatError: the file cannot be read, or does not fit the system.
@@ -207,11 +213,19 @@ def import_checkpoint(
         value["persons"],
         value["in_channels"],
         value["fps"],
+        value.get("features", 0),
     )
     init_args = {name: v for name, v in value.items() if name not in FACTS and v != fit.defaults.get(name)}
     about = {"file": Path(file).name, "sha256": coverage.sha256, "system": system, "prefix": coverage.prefix}
     figures = {"parameters": coverage.loaded, "fresh": [entry.name for entry in coverage.fresh], "licence": "unknown"}
-    folder = save_pretrained(Path(out), model, facts, init_args, imported=about | figures)
+    settled: dict[str, Any] = {}
+    if is_spotter(cls):
+        if plan is None:
+            note = "no recording can be searched yet: import with the recipe of its data, for windows and threshold"
+            coverage = replace(coverage, notes=(*coverage.notes, note))
+        else:
+            settled = settle_spotter(plan, model, progress=progress)
+    folder = save_pretrained(Path(out), model, facts, init_args, imported=about | figures, **settled)
     if plan is not None:
         from microgesture.learning.recipe import write_recipe
         from microgesture.learning.runs import RECIPE
@@ -326,6 +340,8 @@ class _Fit:
     prefix: str = field(init=False)
     added: str = field(init=False)
     copies: list[str] = field(init=False)
+    words: dict[str, tuple[Any, ...]] = field(init=False)  # options that are one of a few words, and these
+    chosen: dict[str, _Told] = field(default_factory=dict)  # those that are not left at their default, and why
     asked: dict[str, str] = field(default_factory=dict)  # name in the file -> argument its shape does not tell exactly
 
     def __post_init__(self) -> None:
@@ -335,12 +351,34 @@ class _Fit:
         self.defaults = {name: p.default for name, p in self.signature.items() if p.default is not p.empty}
         start = {"frames": _FRAMES, "persons": _PERSONS} | self.defaults
         start |= {name: value for name, value in self.given.items() if name in self.signature}
+        self.words = {name: words for name, words in _words_of(self.cls).items() if name in self.defaults}
+        if is_spotter(self.cls) and "compat" in self.defaults and "compat" not in self.given:
+            start["compat"] = "official"
+            self.chosen["compat"] = ("as the released code, which these weights learnt with", None)
+        for name, words in self.words.items():
+            if name not in self.given and name != "compat":
+                best = min((start[name], *words), key=lambda word: self._strange(start | {name: word}))
+                if best != start[name]:
+                    start[name], self.chosen[name] = best, ("names of the tensors", None)
         model = self._try(start, self.skeleton, self.taxonomy)
         if model is None:
             self.built(start, self.skeleton, self.taxonomy)  # raises, with the reason
         assert model is not None
         self.prefix, self.added = self._place(self.official_keys(model))
         self.start = start
+
+    def _strange(self, values: Mapping[str, Any]) -> int:
+        """Tensors that such a system misses in the file, wherever they lie there, and those it has no place for."""
+        model = self._try(values, self.skeleton, self.taxonomy)
+        plan = None if model is None else self.plan(model)
+        if plan is None:
+            return 1 << 30
+        official = {name for names in plan.keys.values() for name in names}
+        ends = [{name.split(".", i)[-1] for i in range(_DEPTH)} for name in self.tensors]
+        there = set[str]().union(*ends)
+        wanted = [plan.keys.get(own, ()) for own in plan.learned]
+        missing = sum(not names or not there.issuperset(names) for names in wanted)
+        return missing + sum(official.isdisjoint(some) for some in ends)
 
     def built(self, values: Mapping[str, Any], skeleton: Skeleton, taxonomy: Taxonomy) -> nn.Module:
         """The system with these arguments."""
@@ -426,9 +464,14 @@ class _Fit:
         known = {self.in_file(name) for names in plan.keys.values() for name in names}
         return [name for name in self.tensors if name.startswith(self.prefix) and name not in known]
 
-    def plan(self, model: nn.Module) -> _Plan:
+    def plan(self, model: nn.Module) -> _Plan | None:
+        """What a system would hold; None if no official file can be of its kind."""
         shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-        return _Plan(shapes, self.official_keys(model), frozenset(name for name, _ in model.named_parameters()))
+        try:
+            keys = self.official_keys(model)
+        except UsageError:
+            return None
+        return _Plan(shapes, keys, frozenset(name for name, _ in model.named_parameters()))
 
     def arguments(self) -> dict[str, Argument]:
         """Every argument of the constructor, from the shapes in the file where they tell it.
@@ -438,6 +481,7 @@ class _Fit:
             UsageError: several layouts or label spaces fit.
         """
         values, evidence = _Search(self).run()
+        evidence = self.chosen | evidence
         if not self.partial:
             self._recognise(values)
         found = {name: _words(told) for name, told in evidence.items()}
@@ -447,7 +491,7 @@ class _Fit:
         rest = {"frames": _FRAMES, "persons": _PERSONS, "in_channels": _CHANNELS, "fps": _FPS}
         for name in (*start, *rest, *(n for n in self.signature if n not in (*start, *rest))):
             if name in start:
-                seen = {"skeleton": "joints", "taxonomy": "classes"}[name]
+                seen = {"skeleton": _JOINTS, "taxonomy": _CLASSES}[name]
                 known = "given" if name in self.given else "tensor"
                 arguments[name] = Argument(start[name], known, found.get(seen, ""))
                 continue
@@ -468,8 +512,9 @@ class _Fit:
 
     def _recognise(self, values: Mapping[str, Any]) -> None:
         """Refuse a file that has hardly a name in common with the system, before asking for anything."""
-        model = self._try(values, _sized(self.skeleton, values["joints"]), _numbered(values["classes"]))
-        used, missing = ({}, {}) if model is None else self.fill(self.plan(model))
+        model = self._try(values, _sized(self.skeleton, values[_JOINTS]), _numbered(values[_CLASSES]))
+        plan = None if model is None else self.plan(model)
+        used, missing = ({}, {}) if plan is None else self.fill(plan)
         if len(missing) > len(used):
             absent = [name for names in missing.values() for name in names]
             problem = f"{len(absent)} tensors are missing: {', '.join(absent[:3])} ..."
@@ -480,13 +525,13 @@ class _Fit:
     def _choose(self, values: dict[str, Any], evidence: dict[str, _Told]) -> None:
         """Layout and label space, by the number of joints and classes."""
         offers: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
-            ("skeleton", "joints", SKELETONS),
-            ("taxonomy", "classes", TAXONOMIES),
+            ("skeleton", _JOINTS, SKELETONS),
+            ("taxonomy", _CLASSES, TAXONOMIES),
         )
-        for name, what, table in offers:
-            count = values.pop(what)
+        for name, number, table in offers:
+            count, what = values.pop(number), number.removeprefix("number of ")
             chosen = self.given.get(name)
-            where = _words(evidence[what]) if what in evidence else ""
+            where = _words(evidence[number]) if number in evidence else ""
             if chosen is None:
                 fitting = [key for key, entry in table.items() if where and len(entry) == count]
                 if len(fitting) != 1:
@@ -518,7 +563,7 @@ class _Fit:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # what starts afresh starts the same every time
             model = self.built(values, self.skeleton, self.taxonomy)
-        plan = self.plan(model)
+        plan = self.plan(model) or _NOTHING
         used, missing = self.fill(plan)
         state, parameters = model.state_dict(), dict(model.named_parameters())
         fresh: list[Left] = []
@@ -601,7 +646,13 @@ class _Fit:
             more = f" (and {len(shaped) - 1} more)" if len(shaped) > 1 else ""
             problem = f"{first.name} has shape {first.shape}{more}"
             if name := self.asked.get(first.name):
-                option = f"--{name} N" if name in ("frames", "persons") else f"--set {name}=N"
+                flags = {
+                    "frames": "--frames N",
+                    "persons": "--persons N",
+                    _JOINTS: "--skeleton",
+                    _CLASSES: "--taxonomy",
+                }
+                option = flags.get(name, f"--set {name}=N")
                 remedy = f"it depends on {name}: give {option}, or keep what fits with --partial"
             raise FormatError(self.file, problem, expected=str(first.expected), remedy=remedy)
         if absent:
@@ -620,7 +671,7 @@ class _Search:
 
     def __init__(self, fit: _Fit) -> None:
         self.fit = fit
-        self.values: dict[str, Any] = dict(fit.start) | {"joints": len(fit.skeleton), "classes": len(fit.taxonomy)}
+        self.values: dict[str, Any] = dict(fit.start) | {_JOINTS: len(fit.skeleton), _CLASSES: len(fit.taxonomy)}
         self.evidence: dict[str, _Told] = {}
         self._plans: dict[str, _Plan | None] = {}
 
@@ -636,7 +687,7 @@ class _Search:
         values = self.values | changed
         known = repr(sorted(values.items()))
         if known not in self._plans:
-            skeleton, taxonomy = _sized(self.fit.skeleton, values["joints"]), _numbered(values["classes"])
+            skeleton, taxonomy = _sized(self.fit.skeleton, values[_JOINTS]), _numbered(values[_CLASSES])
             model = self.fit._try(values, skeleton, taxonomy)
             self._plans[known] = None if model is None else self.fit.plan(model)
         return self._plans[known]
@@ -710,7 +761,7 @@ class _Search:
     def _numbers(self) -> None:
         """Numbers by the sides of tensors that depend on one of them alone; each that is known frees others."""
         options = [name for name, value in self.fit.defaults.items() if type(value) is int]
-        unknown = [name for name in ("joints", "classes", "frames", "persons", *options) if name in self.values]
+        unknown = [name for name in (_JOINTS, _CLASSES, "frames", "persons", *options) if name in self.values]
         slopes = {name: self._slopes(name) for name in unknown}
         while (plan := self._plan()) is not None and unknown:
             used, _ = self.fit.fill(plan)
@@ -729,8 +780,12 @@ class _Search:
                         if value is None:
                             self.fit.asked.setdefault(names[0], depends[0])
                         told.setdefault((depends[0], value), (names[0], shape))
-            if not votes:
-                return
+            if not votes:  # where two decide on every side, what was said of one leaves the other
+                said = {name for name, by in ((_JOINTS, "skeleton"), (_CLASSES, "taxonomy")) if by in self.fit.given}
+                if not said & set(unknown):
+                    return
+                unknown = [name for name in unknown if name not in said]
+                continue
             name = max(votes, key=lambda n: votes[n].total())
             value = votes[name].most_common(1)[0][0]
             unknown.remove(name)
@@ -758,19 +813,30 @@ class _Search:
         return {}
 
     def _switches(self) -> None:
-        """Arguments that are true or false, where the other way leaves fewer tensors astray."""
+        """Arguments that are true or false, or one of a few words, where another leaves fewer tensors astray."""
         for name, value in self.fit.defaults.items():
-            score = self._astray(self._plan(), shapes=True)
-            if not score:
-                return
-            if type(value) is bool and name not in self.fit.given:
-                other = not self.values[name]
+            if name in self.fit.given or name == "compat":
+                continue
+            for other in (not self.values[name],) if type(value) is bool else self.fit.words.get(name, ()):
+                score = self._astray(self._plan(), shapes=True)
+                if not score:
+                    return
                 if self._astray(self._plan(**{name: other}), shapes=True) < score:
                     self.values[name] = other
                     self.evidence[name] = ("shapes of the tensors", None)
 
 
 _NOTHING = _Plan({}, {}, frozenset())
+
+
+def _words_of(cls: type[nn.Module]) -> dict[str, tuple[Any, ...]]:
+    """The words that arguments of a constructor can be, for those that are one of a few."""
+    found = {}
+    for name, hint in typing.get_type_hints(cls.__init__).items():
+        for part in (hint, *typing.get_args(hint)):
+            if typing.get_origin(part) is typing.Literal:
+                found[name] = typing.get_args(part)
+    return found
 
 
 def _words(told: _Told) -> str:

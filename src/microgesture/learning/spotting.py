@@ -6,13 +6,14 @@ people it did not learn from, and it is measured on whole recordings:
     forward(WindowBatch) -> out
     losses(out, batch) -> named terms
     detections(out, batch) -> Detections of each window, in shares of the window
-    observe(recordings)        before training, if it has statistics to take
+    observe(recordings)        before training, if it has statistics to take; with `progress` if that takes long
     merged(detections)         of one recording, if it has its own way to drop double ones
     whole = True               if it wants recordings whole in a test
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from microgesture.core.segment import Timeline
 from microgesture.core.suppression import nms
 from microgesture.core.track import PoseTrack
 from microgesture.datasets.clips import ClipDataset
+from microgesture.datasets.pictures import filmed
 from microgesture.datasets.recordings import LabelledRecording, RecordingDataset
 from microgesture.datasets.windows import Described, Windowing, describe, search_windows, train_windows, whole
 from microgesture.evaluation.online import (
@@ -73,27 +75,73 @@ def fit_spotter(
     from microgesture.learning.recognise import fit
     from microgesture.learning.spot import Spot
 
-    windowing, data, settings = plan.windowing, plan.dataset, plan.training
-    assert windowing is not None
-    assert isinstance(data, RecordingDataset)
     if plan.longtail:
         raise UsageError("longtail: spotters take no remedy of the long-tail kit; weigh windows by loading.augment")
-    fps = rate(windowing, data)
-    learners, judges, how = _people(data, windowing.holdout, settings.seed)
-    described = describe(learners, windowing, fps, progress)
-    if hasattr(system, "observe") and not goes_on:  # a resumed run finds its statistics in its checkpoint
-        system.observe(whole(one, windowing) for one in described)  # type: ignore[operator]
-    task = Spot(system, lambda params: plan.optimizer.build(params=params), settings, len(data.taxonomy))
+    windowing, settings = plan.windowing, plan.training
+    assert windowing is not None
+    described, judges, how = _prepared(plan, system, not goes_on, progress)
+    task = Spot(system, lambda params: plan.optimizer.build(params=params), settings, len(plan.dataset.taxonomy))
     fit(task, train_windows(described, windowing, settings.seed), None, folder, goes_on, tell, progress)
     del described
-    _, truth, found = _searched(system.eval(), judges, windowing, fps, progress)
+    return system, _decided(plan, system.eval(), judges, how, tell, progress)
+
+
+def settle_spotter(
+    plan: Recipe,
+    system: nn.Module,
+    tell: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """What must be kept beside weights that were trained elsewhere: statistics are taken and the threshold is chosen on
+    the data of a recipe, as `fit_spotter` does.
+
+    Raises:
+        UsageError, NoInput, FormatError: see `fit_spotter`.
+    """
+    described, judges, how = _prepared(plan, system, True, progress)
+    del described
+    return _decided(plan, system.eval(), judges, how, tell, progress)
+
+
+def _prepared(
+    plan: Recipe, system: nn.Module, observe: bool, progress: Progress | None
+) -> tuple[list[Described], Sequence[LabelledRecording], str]:
+    """Recordings to learn from, of which the system has taken its statistics, and what `_people` says of the others."""
+    windowing, data = plan.windowing, plan.dataset
+    assert windowing is not None
+    assert isinstance(data, RecordingDataset)
+    if windowing.pictures is not None and getattr(system, "whole", False):
+        raise UsageError(
+            f"loading.pictures: {type(system).__name__} reads recordings whole, without pictures; leave them out"
+        )
+    learners, judges, how = _people(data, windowing, plan.training.seed)
+    described = describe(learners, windowing, rate(windowing, data), progress)
+    look: Any = getattr(system, "observe", None)
+    if look is not None and observe:  # a resumed run finds its statistics in its checkpoint
+        shown = {"progress": progress} if "progress" in inspect.signature(look).parameters else {}
+        look((whole(one, windowing) for one in described), **shown)
+    return described, judges, how
+
+
+def _decided(
+    plan: Recipe,
+    system: nn.Module,
+    judges: Sequence[LabelledRecording],
+    how: str,
+    tell: Callable[[str], None] | None,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Windows, threshold and how that was chosen, as they are kept beside the weights."""
+    windowing = plan.windowing
+    assert windowing is not None
+    _, truth, found = _searched(system, judges, windowing, rate(windowing, plan.dataset), progress)
     threshold, f1 = choose_threshold(truth, found)
     if tell:
         tell(f"threshold {threshold:g}  F1@{IOU} {f1:.3f} on {how}")
     notes = {"windowing": plan.plain.get("loading") or {}, "threshold": threshold, "threshold_from": how}
     if windowing.features is not None and hasattr(windowing.features, "sha256"):
         notes["features_sha256"] = windowing.features.sha256
-    return system, notes
+    return notes
 
 
 def rate(windowing: Windowing, data: RecordingDataset | ClipDataset) -> float:
@@ -102,13 +150,18 @@ def rate(windowing: Windowing, data: RecordingDataset | ClipDataset) -> float:
     return own or data.fps
 
 
+def _recordings(data: RecordingDataset, windowing: Windowing, split: str) -> Sequence[LabelledRecording]:
+    """The recordings of a split, with their films where windows have pictures."""
+    return data.recordings(split) if windowing.pictures is None else filmed(data, split)
+
+
 def _people(
-    data: RecordingDataset, share: float, seed: int
+    data: RecordingDataset, windowing: Windowing, seed: int
 ) -> tuple[Sequence[LabelledRecording], Sequence[LabelledRecording], str]:
     """Recordings to learn from, recordings to choose a threshold on, and who the latter are in words."""
-    learners = data.recordings("train")
+    learners = _recordings(data, windowing, "train")
     if "val" in data.splits:
-        judges = data.recordings("val")
+        judges = _recordings(data, windowing, "val")
         return learners, judges, f"split 'val', {len(judges)} recordings"
     subject = np.array([r.subject if r.subject >= 0 else -2 - i for i, r in enumerate(learners)])
     people = np.unique(subject)
@@ -116,7 +169,7 @@ def _people(
         raise UsageError(
             f"{data.key}: the training recordings show one person; nobody is left to choose a threshold on"
         )
-    count = min(len(people) - 1, max(1, round(share * len(people))))
+    count = min(len(people) - 1, max(1, round(windowing.holdout * len(people))))
     chosen = np.random.default_rng(seed).permutation(people)[:count]
     aside = np.isin(subject, chosen)
     return (
@@ -244,7 +297,8 @@ class Spotter:
             windowing = build_windowing(saved.config["windowing"], file)
             threshold = float(saved.config["threshold"])
         except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(file, f"lacks or misstates {error}", remedy="train the spotter again") from error
+            remedy = "train the spotter again, or import its weights with the recipe of its data"
+            raise FormatError(file, f"lacks or misstates {error}", remedy=remedy) from error
         stated = saved.config.get("features_sha256")
         if stated is not None and getattr(windowing.features, "sha256", None) != stated:
             raise FormatError(
@@ -253,18 +307,29 @@ class Spotter:
             )  # fmt: skip
         return cls(saved, windowing, threshold, saved.facts.fps)
 
-    def detections(self, track: PoseTrack, name: str = "recording") -> Detections:
-        """Scored candidates in a recording, in seconds from its first frame; double ones dropped, no threshold."""
+    def detections(self, track: PoseTrack, name: str = "recording", film: Path | None = None) -> Detections:
+        """Scored candidates in a recording, in seconds from its first frame; double ones dropped, no threshold.
+
+        Args:
+            film: its pictures, from the first frame of the track on, for spotters that read them.
+
+        Raises:
+            UsageError: the spotter reads pictures, and there is no film.
+            NoInput, NotPermitted, FormatError: the film is missing or damaged.
+        """
         moved = track.project(self.saved.facts.skeleton)
         empty = Timeline((), self.saved.facts.taxonomy, 0.0)
         if not len(moved):
             return Detections.none()
-        (described,) = describe([LabelledRecording(name, moved, empty)], self.windowing, self.fps)
+        recording = LabelledRecording(name, moved, empty, film=film)
+        (described,) = describe([recording], self.windowing, self.fps)
         return search(self.saved.system, described, self.windowing)
 
-    def timeline(self, track: PoseTrack, threshold: float | None = None) -> Timeline:
-        """The gestures of a recording, at the threshold chosen in training if no other is given."""
-        found = self.detections(track)
+    def timeline(
+        self, track: PoseTrack, threshold: float | None = None, *, name: str = "recording", film: Path | None = None
+    ) -> Timeline:
+        """The gestures of a recording, at the threshold chosen in training if no other is given; see `detections`."""
+        found = self.detections(track, name, film)
         least = self.threshold if threshold is None else threshold
         return found.timeline(self.saved.facts.taxonomy, track.duration, least, track.person)
 
@@ -273,6 +338,8 @@ def online_metrics(
     truth: Sequence[Timeline], found: Sequence[Detections], threshold: float, slack: float | None = None
 ) -> dict[str, Any]:
     """The field's figures: F1@0.3 strict and as released, mAP, delay, false alarms; chance has no F1 to speak of.
+
+    Where a class is no micro-gesture, F1@0.3 is also given without it, as some count.
 
     mAP reads all detections, everything else those that reach the threshold. The delay is that of an offline result:
     from the true to the found begin of a gesture.
@@ -290,6 +357,7 @@ def online_metrics(
         "recall@0.3": strict.recall,
         "precision@0.3": strict.precision,
         "f1@0.3_smg2023": released.f1,
+        **_without_illustrative(truth, lines),
         "f1_by_iou": {f"{iou:g}": value for iou, value in f1_sweep(truth, lines).items()},
         "map@0.3": float(np.nanmean(table[0])),
         "map@0.5": float(np.nanmean(table[1])),
@@ -303,6 +371,12 @@ def online_metrics(
         "f1@0.3_per_recording": _per_recording(truth, lines),
         **({} if slack is None else _by_begin(truth, lines, slack)),
     }
+
+
+def _without_illustrative(truth: Sequence[Timeline], lines: Sequence[Timeline]) -> dict[str, Any]:
+    if all(line.taxonomy.illustrative is None for line in truth):
+        return {}
+    return {"f1@0.3_without_illustrative": f1_at_iou(truth, lines, IOU, illustrative=False).f1}
 
 
 def _by_begin(truth: Sequence[Timeline], lines: Sequence[Timeline], slack: float) -> dict[str, Any]:
@@ -337,7 +411,7 @@ def measure_spotter(plan: Recipe, saved: Saved, split: str, progress: Progress |
     spotter = Spotter.of(saved)
     data = plan.dataset
     assert isinstance(data, RecordingDataset)
-    recordings = data.recordings(split)
+    recordings = _recordings(data, spotter.windowing, split)
     names, truth, found = _searched(saved.system, recordings, spotter.windowing, spotter.fps, progress)
     metrics = online_metrics(truth, found, spotter.threshold, getattr(data, "slack", None))
     return Tested(names, _lines(truth, found, spotter.threshold), metrics)

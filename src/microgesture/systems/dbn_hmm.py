@@ -15,7 +15,7 @@ Fidelity   reconstructed. Holes: how it was set for SMG (five states per class, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import ClassVar
 
@@ -31,6 +31,7 @@ from microgesture.layers.batch import WindowBatch
 from microgesture.layers.hmm import GestureHMM, StateScores, Transitions
 from microgesture.layers.pose_differences import FrameFeatures, Kind, Poses
 
+Progress = Callable[[str, float, float], None]
 _CHUNK = 2048
 _BATCH = 100
 
@@ -123,16 +124,20 @@ class DBNHMM(nn.Module):
         self.classifier = nn.Linear(sizes[-1], self.hmm.size)
         self.pretrain_epochs, self.pretrain_rates = pretrain_epochs, pretrain_rates
 
-    def observe(self, recordings: Iterable[WindowBatch]) -> None:
-        """Statistics of features and states in whole recordings, then pre-training, layer by layer, on their frames."""
+    def observe(self, recordings: Iterable[WindowBatch], progress: Progress | None = None) -> None:
+        """Statistics of features and states in whole recordings, then pre-training, layer by layer, on their frames.
+
+        Args:
+            progress: called after every batch of the pre-training.
+        """
         kept = list(recordings)
         self.features.observe(kept)
         self.hmm.observe(kept)
         if self.pretrain_epochs:
-            self._pretrain(kept)
+            self._pretrain(kept, progress)
 
     @torch.no_grad()
-    def _pretrain(self, recordings: Sequence[WindowBatch]) -> None:
+    def _pretrain(self, recordings: Sequence[WindowBatch], progress: Progress | None) -> None:
         device = self.classifier.weight.device
         # all recordings side by side, filled up to the longest; of their frames those that are learnt from later
         longest = max(batch.xy.shape[2] for batch in recordings)
@@ -143,6 +148,7 @@ class DBNHMM(nn.Module):
         )
         poses = Poses(points, seen, torch.cat([one.last for one in each]))
         rows = torch.cat([self.hmm.rows(b, thin=True)[0].to(device) + i * longest for i, b in enumerate(recordings)])
+        done, total = 0, len(self.hidden) * self.pretrain_epochs * -(-len(rows) // _BATCH)
         for depth, layer in enumerate(self.hidden):
             assert isinstance(layer, nn.Linear)
             nn.init.normal_(layer.weight, std=0.01)
@@ -153,6 +159,9 @@ class DBNHMM(nn.Module):
                 for some in torch.split(rows[torch.randperm(len(rows), device=device)], _BATCH):
                     x = self._upwards(self.features(poses, some).flatten(1), depth)
                     contrastive_divergence(layer, behind, x, rate, gaussian=not depth)
+                    done += 1
+                    if progress:
+                        progress("pre-training", done, total)
 
     def _upwards(self, x: Tensor, depth: int) -> Tensor:
         for layer in self.hidden[:depth]:
@@ -174,7 +183,11 @@ class DBNHMM(nn.Module):
     def losses(self, out: StateScores, batch: WindowBatch) -> dict[str, Tensor]:
         return {"state": self.hmm.loss(out, batch)}
 
+    def posterior(self, logits: Tensor) -> Tensor:
+        """Probability of each state, of the shape of the logits."""
+        return logits.softmax(-1)
+
     def detections(self, out: StateScores, batch: WindowBatch) -> list[Detections]:
         """Gestures of each window, decoded with the whole of it in view; in eval mode, where every frame has a row."""
-        posterior = out.logits.float().softmax(-1)
+        posterior = self.posterior(out.logits.float())
         return self.hmm.detections(posterior.view(len(batch), -1, self.hmm.size), batch)

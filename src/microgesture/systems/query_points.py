@@ -15,20 +15,22 @@ Fidelity   reconstructed: the paper has no code, and of its text summaries alone
            - its sizes: 16 states, kernel 4, expansion 2
            - number of layers, queries and points: those of PointTAD on MultiTHUMOS
            - gestures that the window cuts are learnt as far as the window shows them
+           - pictures are cropped and mirrored, but neither turned nor changed in colour
            `encoder="series"` is ours: the decoder reads features of any frozen recogniser, standardised.
            compat="official": what is called generalised IoU is the plain one; a batch without gestures teaches no
-           background; of B windows at most B earlier layers learn; a table of embeddings that nothing reads; the
-           weights of offsets do not begin at zero, and dense probabilities at a half. As released, too:
-           point_init="half", all points in the middle of the window, where segments have no length and deltas no
-           gradient at first
+           background; of B windows at most B earlier layers learn; what two windows find stays double; a table of
+           embeddings that nothing reads; the weights of offsets do not begin at zero, and dense probabilities at a
+           half. As released, too: point_init="half", all points in the middle of the window, where segments have no
+           length and deltas no gradient at first
 Letters    B windows, F steps, Q queries, S points, G gestures, K classes, D channels
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -38,12 +40,14 @@ from torch import Tensor, nn
 from microgesture.core.detections import Detections
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.skeleton import Skeleton
+from microgesture.core.suppression import nms
 from microgesture.core.taxonomy import Taxonomy
+from microgesture.formats.checkpoints import read_state
 from microgesture.layers import i3d
 from microgesture.layers.batch import WindowBatch
 from microgesture.layers.i3d import I3D, Maps
 from microgesture.layers.mamba import Mixer as Mamba
-from microgesture.layers.official import Keys
+from microgesture.layers.official import Keys, load_official
 
 Encoder = Literal["series", "i3d"]
 Mixing = Literal["mhsa", "mamba_mhsa"]
@@ -54,6 +58,8 @@ Compat = Literal["official"]
 # places at which each point looks, and points that look as boundaries do
 LOOKS = 4
 BOUNDARY = 4
+DOUBLE = 0.5
+"""IoU above which of two detections of one class the less certain one goes."""
 
 
 @dataclass
@@ -288,25 +294,36 @@ class PictureFeatures(nn.Module):
         width: channels of the result.
         backbone: pictures (B, 3, T, H, W), -1 to 1, to `Maps`.
         channels: of its two maps.
+        crop, flip: see `QueryPoints`.
     """
 
-    def __init__(self, width: int, backbone: nn.Module, channels: Sequence[int] = i3d.CHANNELS) -> None:
+    def __init__(
+        self,
+        width: int,
+        backbone: nn.Module,
+        channels: Sequence[int] = i3d.CHANNELS,
+        crop: int = 0,
+        flip: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.crop, self.flip = backbone, crop, flip
         self.project_4f, self.project_5c = (nn.Conv2d(c, width, 1) for c in channels)
 
     def forward(self, batch: WindowBatch) -> Tensor:
         """(B, F, width).
 
         Raises:
-            UsageError: the batch has no pictures.
+            UsageError: the batch has no pictures, or they are smaller than the crop.
             FormatError: a window has none, or a pixel is not finite.
         """
         if batch.rgb is None:
-            raise UsageError("encoder 'i3d' reads pictures of the windows, and there are none: choose encoder 'series'")
+            raise UsageError(
+                "encoder 'i3d' reads pictures of the windows, and there are none: "
+                "set loading.pictures, or choose encoder 'series'"
+            )
         if not batch.rgb.numel():
             raise FormatError("<batch>", "windows without a picture hold nothing", remedy="leave such windows out")
-        x = batch.rgb.movedim(-1, 1).float() / 127.5 - 1
+        x = self.shown(batch.rgb).movedim(-1, 1).float() / 127.5 - 1
         if not torch.isfinite(x).all():
             window = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
             raise FormatError("<batch>", "pictures are not finite", place=f"window {window}")
@@ -314,6 +331,24 @@ class PictureFeatures(nn.Module):
         pooled = (m.mean((-2, -1)).unsqueeze(-1) for m in maps)  # (B, C, F, 1)
         y: Tensor = sum(p(m) for p, m in zip((self.project_4f, self.project_5c), pooled, strict=True))
         return y.squeeze(-1).transpose(1, 2)
+
+    def shown(self, rgb: Tensor) -> Tensor:
+        """What the network sees of pictures (B, T, H, W, 3): one crop for each window, mirrored or not."""
+        height, width = rgb.shape[2:4]
+        side = self.crop
+        if side > min(height, width):
+            raise UsageError(f"crop is {side}; the windows' pictures have {width} x {height} pixels: loading.pictures")
+        if side and not self.training:
+            top, left = (height - side) // 2, (width - side) // 2
+            rgb = rgb[:, :, top : top + side, left : left + side]
+        elif side:
+            free = torch.tensor((height - side + 1, width - side + 1))
+            places = (torch.rand(len(rgb), 2) * free).long().tolist()
+            rgb = torch.stack([w[:, y : y + side, x : x + side] for w, (y, x) in zip(rgb, places, strict=True)])
+        if self.training and self.flip:
+            mirrored = (torch.rand(len(rgb)) < self.flip).to(rgb.device).view(-1, 1, 1, 1, 1)
+            rgb = torch.where(mirrored, rgb.flip(3), rgb)
+        return rgb
 
 
 class QueryPoints(nn.Module):
@@ -323,6 +358,12 @@ class QueryPoints(nn.Module):
         skeleton, taxonomy, frames, persons: facts of the data; poses are not read, and any length is accepted.
         features: channels of `batch.series`, 0 if there are none.
         encoder: `"series"` or `"i3d"`; by default, series if there are features.
+        kinetics: file with an I3D to start from, .safetensors or .pth, under the names of the official code; None
+            starts from nothing. The published figure starts from Kinetics-400.
+        crop: side of the square of a picture that I3D sees, in pixels: in training at a place of its own in each
+            window, else in the middle. PointTAD shows 192 of 256. 0 = whole pictures.
+        flip: probability that a window is mirrored in training, 0.5 in PointTAD; only for classes that do not tell
+            sides apart.
         width: D.
         layers, queries, points: L, Q and S.
         mixer: `"mamba_mhsa"`, or `"mhsa"` for PointTAD as published.
@@ -338,7 +379,8 @@ class QueryPoints(nn.Module):
         compat: `"official"` reproduces the released code, see above.
 
     Raises:
-        UsageError: an option is unknown, or encoder "series" has no features to read.
+        UsageError: an option is unknown or makes no sense, or encoder "series" has no features to read.
+        NoInput, FormatError: `kinetics` cannot be read or hold no I3D.
 
     Example:
         >>> from microgesture.core.layouts import SKELETONS
@@ -348,6 +390,7 @@ class QueryPoints(nn.Module):
 
     task: ClassVar[str] = "spot"
     whole: ClassVar[bool] = False
+    starts_from = ("kinetics",)
     no_decay: ClassVar[tuple[str, ...]] = ("A_log", "points", "vectors")
 
     def __init__(
@@ -359,6 +402,9 @@ class QueryPoints(nn.Module):
         *,
         features: int = 0,
         encoder: Encoder | None = None,
+        kinetics: str | None = None,
+        crop: int = 0,
+        flip: float = 0.0,
         width: int = 512,
         layers: int = 4,
         queries: int = 48,
@@ -397,12 +443,24 @@ class QueryPoints(nn.Module):
             encoder = "series" if features else "i3d"
         if encoder == "series" and not features:
             raise UsageError("encoder 'series' reads features of the windows, and there are none: set loading.features")
+        if crop < 0 or not 0 <= flip <= 1:
+            raise UsageError(f"crop is {crop} and flip {flip}; they must be 0 or more, and a probability")
+        if kinetics is not None and encoder == "series":
+            raise UsageError("kinetics is for encoder 'i3d'; encoder 'series' has no I3D to start from")
         classes = len(taxonomy)
         self.costs, self.weights, self.compat = costs, weights, compat
         self.register_buffer("class_weight", torch.ones(classes + 1), persistent=False)
         self.class_weight[-1] = no_object
         self.encoder: SeriesFeatures | PictureFeatures
-        self.encoder = SeriesFeatures(features, width) if encoder == "series" else PictureFeatures(width, I3D())
+        self.origin = {"i3d": "from scratch" if kinetics is None else Path(kinetics).name} if encoder == "i3d" else {}
+        """What I3D started from: the name of a file, or `"from scratch"`."""
+        if encoder == "series":
+            self.encoder = SeriesFeatures(features, width)
+        else:
+            backbone = I3D()
+            if kinetics is not None:
+                load_kinetics(backbone, read_state(kinetics), kinetics)
+            self.encoder = PictureFeatures(width, backbone, crop=crop, flip=flip)
         self.vectors = nn.Parameter(torch.randn(queries, width))
         self.points = nn.Parameter(_start(queries, points, point_init))
         self.unused = nn.Parameter(torch.randn(queries, width)) if compat else None
@@ -524,6 +582,10 @@ class QueryPoints(nn.Module):
             found.append(Detections(*(t[kept].cpu().numpy() for t in (start, end, k, s))))
         return found
 
+    def merged(self, found: Detections) -> Detections:
+        """All windows of a recording: what several queries or windows say of one gesture counts once."""
+        return found if self.compat else nms(found, DOUBLE)
+
 
 def _seen(gestures: Tensor, classes: Tensor, valid: float) -> tuple[Tensor, Tensor]:
     """Gestures (G, 2) and classes (G,) as far as the window shows them."""
@@ -555,6 +617,20 @@ def _start(queries: int, points: int, init: PointInit) -> Tensor:
     along = torch.cat((torch.linspace(-1, 1, framing), torch.linspace(-1, 1, points - framing)))
     middle = (torch.arange(queries) + 0.5) / queries
     return middle.unsqueeze(1) + (along + 0.1 * torch.randn(queries, points)) / queries
+
+
+def load_kinetics(network: I3D, state: Mapping[str, Tensor], source: str = "<checkpoint>") -> None:
+    """Start from an I3D of pictures, with or without its classifier `logits`.
+
+    Raises:
+        FormatError: a tensor is missing, has another shape, or would be left over.
+    """
+    keys = {key: i3d.official_keys(key) for key in network.state_dict()}
+    every = [name for names in keys.values() for name in names]
+    # older files do not count batches
+    counters = {name: torch.tensor(0) for name in every if name.endswith("num_batches_tracked")}
+    beside = tuple(name for name in state if name.startswith("logits."))
+    load_official(network, counters | dict(state), keys | {"": beside}, source)
 
 
 MIX = {
