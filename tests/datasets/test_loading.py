@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from microgesture.core.taxonomy import Label, Taxonomy
 from microgesture.datasets.augment import Noise
 from microgesture.datasets.clips import ClipDataset, Clips, EndlessDataset
 from microgesture.datasets.loading import Loading, test_loader, train_loader
+from microgesture.datasets.pictures import Pictures
 from microgesture.datasets.simulated import Simulated, SimulatedMotions
 from microgesture.layers.batch import PoseBatch
 
@@ -72,6 +75,38 @@ def test_impossible_loading_is_refused() -> None:
         Loading(batch=0)
     with pytest.raises(UsageError, match=r"loading.streams is empty"):
         Loading(streams=[])
+
+
+@pytest.mark.parametrize("sampling", ["resample", "uniform"])
+def test_short_clips_end_in_empty_frames_where_asked(sampling: Literal["resample", "uniform"]) -> None:
+    """Toy clips have 16 frames; as the baselines' arrays do, 20 begin with them and end in nothing."""
+    clips = Toy().clips("test")
+    plain = next(iter(test_loader(clips, Loading(frames=16, batch=4))))
+    loading = Loading(frames=20, pad_to=20, sampling=sampling, batch=4)
+    for batch in (next(iter(test_loader(clips, loading))), next(iter(train_loader(Toy(), loading, 0)))):
+        assert batch.xy.shape[2] == 20
+        assert batch.score[:, :, :16].all()
+        assert not batch.score[:, :, 16:].any()
+        assert not batch.xy[:, :, 16:].any()
+    shown = next(iter(test_loader(clips, loading)))
+    torch.testing.assert_close(shown.xy[:, :, :16], plain.xy, msg="what is normalised are the clip's own frames")
+    assert torch.equal(next(iter(test_loader(clips, Loading(frames=16, pad_to=9, batch=4)))).xy, plain.xy)
+    few = next(iter(test_loader(clips, Loading(frames=10, pad_to=40, sampling="uniform", batch=4))))
+    assert 0 < (few.score > 0).float().mean() < 0.8, "empty frames are sampled too"
+
+
+def test_new_clips_are_padded_too() -> None:
+    data = Simulated("smg", length=8, epoch_clips=8)
+    batch = next(iter(train_loader(data, Loading(frames=12, pad_to=12, batch=4), 0)))
+    assert not batch.score[:, :, 8:].any()
+    assert batch.score[:, :, :8].any()
+
+
+def test_where_nothing_can_be_padded() -> None:
+    with pytest.raises(UsageError, match=r"loading\.pad_to is -1; it must be at least 0"):
+        Loading(pad_to=-1)
+    with pytest.raises(UsageError, match=r"leave out loading\.augment and \.streams, and \.pad_to"):
+        Loading(pad_to=90, pictures=Pictures(frames=2, height=8, width=8))
 
 
 def test_the_simulator_is_an_endless_dataset() -> None:
@@ -140,7 +175,7 @@ def test_motions_carry_soft_targets() -> None:
         SimulatedMotions(idle=1.0)
     with pytest.raises(UsageError, match=r"lengths are \[\]; each must be at least 1"):
         SimulatedMotions([])
-    with pytest.raises(UsageError, match=r"loading\.augment and \.streams do nothing here"):
+    with pytest.raises(UsageError, match=r"loading\.augment, \.streams, \.pad_to and \.pictures do nothing here"):
         train_loader(data, Loading(streams=["bone"]), 0)
 
 

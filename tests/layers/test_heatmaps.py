@@ -7,7 +7,7 @@ import torch
 from tests.systems.golden import Golden
 from torch import Tensor
 
-from microgesture.core.errors import FormatError
+from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.layouts import SKELETONS
 from microgesture.layers.batch import PoseBatch
 from microgesture.layers.heatmaps import PoseVolume, joint_heatmaps, limb_heatmaps, mirror, mirrored_limbs
@@ -163,6 +163,12 @@ def test_the_layer_draws_what_it_crops() -> None:
     assert layer.train()(batch).shape == (3, 22, 4, 56, 56)
     limbs = SKELETONS["imigue22"].bones
     assert PoseVolume(limbs)(batch).shape == (3, 21, 4, 56, 56)
+
+
+def test_more_than_joints_cannot_be_drawn() -> None:
+    batch = PoseBatch(torch.randn(1, 1, 4, 22, 4), torch.ones(1, 1, 4, 22))
+    with pytest.raises(UsageError, match=r"the batch has 4 numbers per joint: set loading.streams to \[joint\]"):
+        PoseVolume()(batch)
 
 
 def test_the_random_part_is_drawn_in_training_only() -> None:

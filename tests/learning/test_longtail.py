@@ -28,6 +28,7 @@ from microgesture.learning import train
 from microgesture.learning.checkpoint import from_pretrained
 from microgesture.learning.longtail import (
     LDAM,
+    ArcFace,
     ClassBalanced,
     ClassifierRetraining,
     Focal,
@@ -35,17 +36,20 @@ from microgesture.learning.longtail import (
     InverseSqrt,
     LogitAdjustment,
     LongTail,
+    Orthogonality,
     PostHocAdjustment,
     Remedy,
     Run,
     SoftF1,
     TauNorm,
+    arc,
     class_balanced,
-    find_classifier,
+    find_classifiers,
     focal,
     generalised_ce,
     inverse_sqrt,
     margins,
+    overlap,
     prior,
     soft_f1,
 )
@@ -214,7 +218,7 @@ def test_what_cannot_be() -> None:
     with pytest.raises(UsageError, match="names Focal and GeneralisedCE, which both replace the class loss: keep one"):
         LongTail([Focal(), GeneralisedCE()], COUNTS)
     with pytest.raises(UsageError, match="Given has no linear layer with 3 outputs"):
-        find_classifier(Given(), 3)
+        find_classifiers(Given(), 3)
     with pytest.raises(UsageError, match="neither labels nor soft targets"):
         LongTail([InverseSqrt()], COUNTS).weigh(replace(batch(), label=None), 0)
 
@@ -233,9 +237,11 @@ def after(system: nn.Module, data: Blobs, splits: tuple[str, ...] = ("train", "v
 def test_the_classifier_is_found_by_name_or_as_the_last_of_its_size() -> None:
     system = Network()
     system.later = nn.Linear(3, CLASSES)
-    assert find_classifier(system, CLASSES) is system.classifier
+    assert list(find_classifiers(system, CLASSES)) == [system.classifier]
     plain = nn.Sequential(nn.Linear(2, 5), nn.Linear(5, 5), nn.Linear(5, 2))
-    assert find_classifier(plain, 5) is plain[1]
+    assert list(find_classifiers(plain, 5)) == [plain[1]]
+    plain.classifiers = ("0", "1")  # two streams
+    assert list(find_classifiers(plain, 5)) == [plain[0], plain[1]]
 
 
 def test_tau_norm() -> None:
@@ -286,12 +292,115 @@ def test_post_hoc_adjustment_needs_a_bias_that_reaches_the_logits_and_a_split_to
     with pytest.raises(UsageError, match="the classifier of Network has no bias to adjust"):
         PostHocAdjustment().check(after(Network(bias=False), data))
 
-    class Cooled(Network):
+    class Unbiased(Network):
         def forward(self, batch: PoseBatch) -> Tensor:
-            return super().forward(batch) / 3
+            return super().forward(batch) * 0
 
-    with pytest.raises(UsageError, match="does not add to the logits of Cooled"):
-        PostHocAdjustment(t=[1]).finish(after(Cooled(), data))
+    with pytest.raises(UsageError, match="does not reach the logits of Unbiased"):
+        PostHocAdjustment(t=[1]).finish(after(Unbiased(), data))
+
+
+def test_post_hoc_adjustment_of_two_streams_adjusts_each() -> None:
+    class Two(Network):
+        classifiers = ("classifier", "other")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = nn.Linear(16, CLASSES)
+
+        def streams(self, batch: PoseBatch) -> tuple[Tensor, Tensor]:
+            x = self.trunk(batch.xy.flatten(1))
+            return self.classifier(x), self.other(x)
+
+        def forward(self, batch: PoseBatch) -> Tensor:
+            return sum(z.softmax(1) for z in self.streams(batch)).log()  # type: ignore[union-attr]
+
+    data, system = Blobs.draw(0, 100), Two()
+    learn(system, data, 3)
+    balanced = Blobs.draw(1, 1)
+    with torch.no_grad():
+        before = system.streams(balanced.whole())
+        said = PostHocAdjustment(t=[1]).finish(replace(after(system, balanced), counts=data.counts))
+        log_prior = torch.tensor(np.log(prior(data.counts)), dtype=torch.float32)
+        for now, z in zip(system.streams(balanced.whole()), before, strict=True):
+            torch.testing.assert_close(now, z - log_prior)
+    assert said["macro_f1"] == {"1": pytest.approx(blob_score(system, balanced))}
+
+
+def blob_score(system: nn.Module, data: Blobs) -> float:
+    with torch.no_grad():
+        return macro_f1(data.label.numpy(), system(data.whole()).argmax(1).numpy())
+
+
+def test_ldam_and_tau_norm_change_both_streams() -> None:
+    system = nn.Sequential(nn.Linear(2, 3), nn.Linear(5, 3))
+    system.classifiers = ("0", "1")
+    start = [(layer.weight.clone(), layer.bias.clone()) for layer in find_classifiers(system, 3)]
+    run = Run(system, COUNTS, ("train",), lambda *_: None, lambda: (np.zeros((0, 3)), np.zeros(0, np.int64)))
+    LDAM(scale=30).finish(run)
+    for layer, (weight, bias) in zip(find_classifiers(system, 3), start, strict=True):
+        torch.testing.assert_close(layer.weight, 30 * weight)
+        torch.testing.assert_close(layer.bias, 30 * bias)
+    TauNorm(1).finish(run)
+    for layer in find_classifiers(system, 3):
+        torch.testing.assert_close(layer.weight.norm(dim=1), torch.ones(3))
+
+
+# ---- what classifiers read
+
+
+def test_arc_is_the_cosine_of_the_angle_and_the_margin() -> None:
+    angle = torch.linspace(0, math.pi, 61, dtype=torch.float64)
+    one, both = torch.ones(61, 1), angle.cos()[:, None]
+    lowered = arc(both, one, 0.5)[:, 0]
+    before = angle + 0.5 <= math.pi
+    torch.testing.assert_close(lowered[before], (angle + 0.5).cos()[before], atol=1e-6, rtol=0)
+    assert (lowered.diff() < 0).all(), "it falls over the whole half-turn"
+    assert torch.equal(arc(both, 0 * one), both), "classes that are not the clip's stay"
+    cosines = torch.tensor([[1.0, -1.0, 0.0]], requires_grad=True)
+    arc(cosines, torch.eye(3)[:1]).sum().backward()
+    assert torch.isfinite(cosines.grad).all()  # type: ignore[arg-type]
+
+
+def test_arc_face_by_hand() -> None:
+    """One clip along the weights of its class: 30 cos(0.5) against 0."""
+    x, weight = torch.tensor([[2.0, 0.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    one = PoseBatch(torch.zeros(1, 1, 1, 1, 2), torch.ones(1, 1, 1, 1), torch.tensor([0]))
+    target = torch.tensor([[1.0, 0.0]])
+    loss = ArcFace(share=1).angles(x, weight, one, target)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(-30 * math.cos(0.5))), abs=1e-9)
+    wrong = ArcFace(share=1).angles(x.flip(1), weight, one, target)  # a right angle off
+    assert wrong.item() == pytest.approx(30 + 30 * math.sin(0.5), abs=1e-4)
+    pictures = torch.stack((x, x.flip(1)), 1)  # cosines of two pictures, whose mean is 1/2 with each class
+    middle = ArcFace(share=1, margin=0).angles(pictures, weight, one, target)
+    assert middle.item() == pytest.approx(math.log(2))
+
+
+def test_overlap_of_class_vectors() -> None:
+    assert overlap(torch.eye(4)).item() == 0
+    assert overlap(torch.ones(4, 3)).item() == pytest.approx(1)
+    half = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])  # squares of the cosines 1/2, 0, 1/2
+    assert overlap(half).item() == pytest.approx(1 / 3)
+
+
+def test_terms_of_the_classifier_join_the_losses_and_leave_no_trace() -> None:
+    data, system = Blobs.draw(0, 100), Network()
+    kit = LongTail([ArcFace(), Orthogonality(), InverseSqrt()], data.counts)
+    kit.check(after(system, data))
+    learn(system, data, 15, kit)
+    assert overlap(system.classifier.weight) < 0.1
+    given = data.whole()
+    terms = kit.losses(system, system(given), kit.weigh(given, 0))
+    assert set(terms) == {"class", "arc_face", "orthogonality"}
+    with torch.no_grad():
+        features = system.trunk(given.xy.flatten(1))
+    target = F.one_hot(data.label, CLASSES).float()
+    expected = ArcFace().angles(features, system.classifier.weight, kit.weigh(given, 0), target)
+    torch.testing.assert_close(terms["arc_face"], expected)
+    assert kit.finish(after(system, data)) == {}
+    assert not system.classifier._forward_pre_hooks
+    with pytest.raises(UsageError, match="ArcFace reads what a classifier is given; Given used none"):
+        LongTail([ArcFace()], COUNTS).losses(Given(), Given()(batch()), batch())
 
 
 @pytest.fixture(scope="module")
@@ -403,6 +512,15 @@ def test_a_run_says_what_was_done_and_its_model_does_it(tmp_path: Path) -> None:
     p = predict(run.saved.system, clips, run.plan.loading)
     best = said["PostHocAdjustment"]
     assert macro_f1(clips.label, p.argmax(1)) == pytest.approx(best["macro_f1"][str(best["t"])])
+
+
+def test_terms_of_the_classifier_in_a_run_with_averaged_weights(tmp_path: Path) -> None:
+    settings = ["training.epochs=3", "training.ema=0.9", "training.label_smoothing=0.1"]
+    folder = train(recipe(tmp_path, section("ArcFace", "Orthogonality")), settings, tmp_path / "run")
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert all({"loss/class", "loss/arc_face", "loss/orthogonality"} < set(line) for line in log)
+    assert log[-1]["loss/arc_face"] < log[0]["loss/arc_face"]
+    assert "longtail" not in from_pretrained(folder).config, "the saved system is as it would be without"
 
 
 def test_a_run_killed_at_any_durable_write_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

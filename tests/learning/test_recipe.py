@@ -51,6 +51,36 @@ def test_every_recipe_in_the_tree_parses_and_builds(path: Path) -> None:
     )
 
 
+SETTINGS = ("batch", "frames", "lr", "weight_decay", "epochs", "clip")
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("imigue/jsse", (32, 48, 0.0667, 3e-4, 100, 0)),
+        ("imigue/posec3d", (32, 48, 0.05, 3e-4, 240, 40)),
+        ("imigue/rgbpose", (6, 32, 0.0075, 1e-4, 20, 40)),
+        ("imigue/mamba_mg", (32, 16, 1e-4, 0.05, 50, 5)),
+        ("smg/stgcn", (64, 60, 0.01, 1e-4, 20, 0)),
+        ("ma52/manet", (10, 8, 0.00125, 1e-4, 80, 20)),
+        ("ma52/tsm", (10, 8, 0.00125, 1e-4, 80, 20)),
+        ("ma52/pcan", (10, 32, 0.0075, 1e-4, 30, 40)),
+        *((f"{data}/{key}", (32, 100, 0.025, 5e-4, 80, 5)) for data in ("imigue", "smg") for key in ("agcn", "msg3d")),
+    ],
+)
+def test_settings_as_published(name: str, published: tuple[float, ...]) -> None:
+    """What the recipe's head says of them, with the batch and rate that belong together."""
+    plan = read_recipe(ROOT / "recipes" / f"{name}.yaml")
+    parts = {**vars(plan.loading), **plan.optimizer.args, **vars(plan.training)}
+    assert tuple(parts[setting] for setting in SETTINGS) == published
+
+
+@pytest.mark.parametrize("name", ["imigue/stgcn", "smg/stgcn"])
+def test_baselines_fill_short_clips_with_nothing(name: str) -> None:
+    plan = read_recipe(ROOT / "recipes" / f"{name}.yaml")
+    assert plan.loading.pad_to == plan.loading.frames == plan.dataset.longest  # type: ignore[attr-defined]
+
+
 def test_there_are_recipes() -> None:
     assert RECIPES
 

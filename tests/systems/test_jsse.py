@@ -20,10 +20,12 @@ from microgesture.core.taxonomies import IMIGUE, MA52
 from microgesture.layers.batch import PoseBatch
 from microgesture.layers.embedding import words_of
 from microgesture.layers.official import load_official
+from microgesture.learning.checkpoint import Facts, from_pretrained, save_pretrained
 from microgesture.systems.jsse import JSSE, Output, ensemble, official_keys, released_flip, short_names
 from microgesture.testing.systems import CHECKS, Case
 
 SKELETON = SKELETONS["imigue22"]
+FACTS = Facts(SKELETON, (IMIGUE,), 8, 1, 3, 25.0)
 SMALL: dict[str, Any] = {"width": 4, "blocks": (1, 1, 1), "size": 12, "train_size": 12, "area": 1, "dropout": 0}
 
 
@@ -175,9 +177,33 @@ def test_vectors_from_a_file(tmp_path: Path, golden: Golden) -> None:
     rows = [words.index(word) for word in ("touch", "other", "face", "part")]
     torch.testing.assert_close(model.embedding.vectors[7], torch.from_numpy(table[rows].mean(0)))
     assert model(clips()).embedding.shape == (3, 7)
+    saved = save_pretrained(tmp_path / "model", model, FACTS, {**SMALL, "vectors": str(file)})
     file.write_text("touch 1 2\n")
+    again = from_pretrained(saved).system  # the file is of no use any more, and is not asked
+    assert torch.equal(again.embedding.vectors, model.embedding.vectors)
+    torch.testing.assert_close(again(clips()), model.eval()(clips()))
     with pytest.raises(FormatError, match=r"words.txt: has no vector for 47 of 48 words: adjust, akimbo, arm"):
         small(vectors=str(file))
+
+
+def test_vectors_as_numbers() -> None:
+    table = torch.randn(32, 5, generator=torch.Generator().manual_seed(0))
+    model = small(vectors=table)
+    assert model.origin == {"vectors": "given"}
+    assert torch.equal(model.state_dict()["embedding.vectors"], table)
+    assert "embedding.vectors" not in small().state_dict(), "what names alone make is made again"
+    with pytest.raises(UsageError, match=r"vectors are of shape \(31, 5\); 'imigue' needs \(32, numbers of each\)"):
+        small(vectors=table[:31])
+
+
+def test_released_weights_beside_vectors_of_ones_own() -> None:
+    table = torch.randn(32, 300)
+    model, other = small(vectors=table), small()
+    named = official_keys(other)
+    state = {named[key][0]: value for key, value in other.state_dict().items()}
+    load_official(model, state, official_keys(model))
+    assert torch.equal(model.embedding.vectors, table)
+    assert torch.equal(model.net.classifier.weight, other.net.classifier.weight)
 
 
 def test_nearest_name_tells_a_toy_set_apart() -> None:

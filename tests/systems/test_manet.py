@@ -18,6 +18,7 @@ from microgesture.core.taxonomies import MA52, SMG
 from microgesture.layers.embedding import words_of
 from microgesture.layers.official import Keys, load_official
 from microgesture.layers.shift import TemporalShift
+from microgesture.learning.checkpoint import Facts, from_pretrained, save_pretrained
 from microgesture.systems import tsm
 from microgesture.systems.manet import ExciteShift, MANet, official_keys, parameter_groups
 from microgesture.testing.systems import CHECKS
@@ -228,7 +229,14 @@ def test_vectors_of_a_file(tmp_path: Path) -> None:
     assert model(video()).embedding.shape == (3, 3)
     with pytest.raises(NoInput, match=r"none\.txt: does not exist"):
         small(vectors=str(tmp_path / "none.txt"))
+    facts = Facts(SKELETON, (SMG,), 8, 1, 3, 25.0)
+    saved = save_pretrained(tmp_path / "model", model, facts, {**SMALL, "hidden": 16, "vectors": str(path)})
+    keys = official_keys(model)
+    assert keys["embedding.vectors"] == ()
+    assert set(keys) - {""} == set(model.state_dict())
     path.write_text("hands 1 2 3\n")
+    again = from_pretrained(saved).system  # the file is of no use any more, and is not asked
+    assert torch.equal(again.embedding.vectors, model.embedding.vectors)
     with pytest.raises(FormatError, match=r"glove\.txt: has no vector for \d+ of \d+ words"):
         small(vectors=str(path))
 

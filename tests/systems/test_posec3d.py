@@ -7,8 +7,9 @@ import torch
 from tests.systems.golden import Golden, numbered, official_gradient
 from torch import Tensor, nn
 
-from microgesture.core.errors import FormatError
+from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.layouts import SKELETONS
+from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomies import IMIGUE
 from microgesture.layers.batch import PoseBatch
 from microgesture.layers.heatmaps import limb_heatmaps
@@ -120,6 +121,11 @@ def test_limbs_of_ones_own() -> None:
     xy = torch.rand(1, 1, 3, 22, 2) * 16
     drawn = model.volume.draw(xy, batch.score, (16, 16))
     assert torch.equal(drawn, limb_heatmaps(xy, batch.score, limbs, (16, 16)))
+
+
+def test_limbs_of_a_skeleton_without_bones_are_refused() -> None:
+    with pytest.raises(UsageError, match="'dots' has no bones to draw as limbs; choose stream: joint"):
+        PoseC3D(Skeleton("dots", ("a", "b"), ()), IMIGUE, 8, 1, stream="limb")
 
 
 def test_moving_or_scaling_the_body_changes_nothing() -> None:

@@ -82,7 +82,7 @@ def test_what_other_layouts_have_of_it(layout: str, joints: int, bones: int) -> 
 
 
 def test_layouts_that_have_nothing_of_it_are_refused() -> None:
-    with pytest.raises(UsageError, match="'hand21' has none of the joints of 'imigue41', which this system draws"):
+    with pytest.raises(UsageError, match=r"'hand21' has none of the joints of 'imigue41'.*jsse\.JSSE draws any joints"):
         small(SKELETONS["hand21"])
     lonely = Skeleton("lonely", ("nose", "l_wrist"), ((0, 1),))
     with pytest.raises(UsageError, match="'lonely' has no two joints of 'imigue41' that an edge joins"):

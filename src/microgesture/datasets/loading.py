@@ -25,7 +25,7 @@ from microgesture.datasets.clips import (
     PicturedClips,
 )
 from microgesture.datasets.pictures import Pictures
-from microgesture.datasets.sampling import Balance, EpochSampler, resample, uniform_frames, uniform_views
+from microgesture.datasets.sampling import Balance, EpochSampler, padded, resample, uniform_frames, uniform_views
 from microgesture.datasets.store import StoredClips
 from microgesture.datasets.streams import Stream, streams
 from microgesture.layers.batch import PoseBatch, VideoBatch
@@ -45,6 +45,8 @@ class Loading:
         views: samples per clip that are averaged in a test, for `"uniform"`.
         flip: in a test every view is seen a second time as in a mirror, and averaged with the rest; only for classes
             that do not tell sides apart, see `mirrorable`.
+        pad_to: clips with fewer frames get empty ones behind them before they are sampled, as the arrays of the
+            challenges' baselines have; 0 = none. What cuts longer ones is `longest` of the data set.
         balance: how often a class is shown, see `sampling.epoch`.
         least: clips an epoch shows of a class at least, for the balance `"replicate"`.
         batch: clips per batch.
@@ -58,6 +60,7 @@ class Loading:
     sampling: Literal["resample", "uniform"] = "resample"
     views: int = 1
     flip: bool = False
+    pad_to: int = 0
     balance: Balance = "instance"
     least: int = 100
     batch: int = 32
@@ -66,14 +69,14 @@ class Loading:
     workers: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("frames", 1), ("views", 1), ("least", 1), ("batch", 1), ("workers", 0)):
+        for name, least in (("frames", 1), ("pad_to", 0), ("views", 1), ("least", 1), ("batch", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"loading.{name} is {getattr(self, name)}; it must be at least {least}")
         if not self.streams:
             raise UsageError("loading.streams is empty; name joint, bone, joint_motion or bone_motion")
-        if self.pictures is not None and (self.augment or tuple(self.streams) != ("joint",)):
+        if self.pictures is not None and (self.augment or self.pad_to or tuple(self.streams) != ("joint",)):
             raise UsageError(
-                "loading.pictures goes with joints as they are: leave out loading.augment and .streams; "
+                "loading.pictures goes with joints as they are: leave out loading.augment, .streams and .pad_to; "
                 "systems that read pictures crop and mirror both"
             )
         if self.views > 1 and self.sampling != "uniform":
@@ -114,9 +117,9 @@ def train_loader(dataset: ClipDataset, loading: Loading, seed: int, epochs: int 
         mirrorable(dataset.skeleton, dataset.taxonomy)
     if isinstance(dataset, (EndlessDataset, EndlessBatches)):
         changed = loading.augment or loading.pictures is not None or tuple(loading.streams) != ("joint",)
-        if isinstance(dataset, EndlessBatches) and changed:
+        if isinstance(dataset, EndlessBatches) and (changed or loading.pad_to):
             raise UsageError(
-                f"'{dataset.key}' makes whole batches: loading.augment and .streams do nothing here, nor does .pictures"
+                f"'{dataset.key}' makes whole batches: loading.augment, .streams, .pad_to and .pictures do nothing here"
             )
         batches = -(-dataset.epoch_clips // loading.batch)
         fresh = _Fresh(dataset, loading, seed, batches)
@@ -154,6 +157,8 @@ class _Stored(Dataset[object]):
     def __init__(self, clips: LabelledClips, loading: Loading, seed: int, training: bool) -> None:
         if loading.pictures is not None and not isinstance(clips, StoredClips):
             raise UsageError(f"{clips.source}: loading.pictures needs a data set with films")
+        if loading.pad_to and isinstance(clips, PicturedClips):
+            raise UsageError(f"{clips.source}: has pictures of every clip, and none for frames of loading.pad_to")
         self.clips, self.loading, self.seed, self.training = clips, loading, seed, training
 
     def __len__(self) -> int:
@@ -163,7 +168,7 @@ class _Stored(Dataset[object]):
         i = ticket % len(self)
         xy, score = self.clips[i]
         body = body_normalise(xy, score, self.clips.skeleton)
-        motion = Motion(body.xy, score, self.clips.skeleton)
+        motion = Motion(*padded(body.xy, score, self.loading.pad_to), self.clips.skeleton)
         views = (
             [_train_sample(motion, self.loading, (self.seed, ticket))]
             if self.training
@@ -208,13 +213,14 @@ class _Fresh(Dataset[object]):
             return self.dataset.fresh_batch(self.loading.batch, (self.seed, ticket))
         clips = self.dataset.fresh(self.loading.batch, (self.seed, ticket))
         samples = [
-            _train_sample(_normalise(*clips[i], clips), self.loading, (self.seed, ticket, i)) for i in range(len(clips))
+            _train_sample(_normalise(*clips[i], clips, self.loading.pad_to), self.loading, (self.seed, ticket, i))
+            for i in range(len(clips))
         ]
         return _batch(list(range(len(clips))), [[sample] for sample in samples], clips)
 
 
-def _normalise(xy: Floats, score: Floats, clips: LabelledClips) -> Motion:
-    return Motion(body_normalise(xy, score, clips.skeleton).xy, score, clips.skeleton)
+def _normalise(xy: Floats, score: Floats, clips: LabelledClips, pad_to: int) -> Motion:
+    return Motion(*padded(body_normalise(xy, score, clips.skeleton).xy, score, pad_to), clips.skeleton)
 
 
 def _train_sample(motion: Motion, loading: Loading, seed: tuple[int, ...]) -> Sample:

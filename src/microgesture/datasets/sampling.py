@@ -38,6 +38,20 @@ def at_times(xy: Floats, score: Floats, times: NDArray[np.float64]) -> tuple[Flo
     return np.where(seen[..., None], at, np.float32(0)), np.where(seen, a + w[:, None] * (b - a), np.float32(0))
 
 
+def padded(xy: Floats, score: Floats, length: int) -> tuple[Floats, Floats]:
+    """A clip with empty frames behind it until it has `length`, as baselines fill their arrays.
+
+    Args:
+        xy, score: (M, T, V, C) and (M, T, V); a clip of `length` frames or more stays as it is.
+
+    Example:
+        >>> padded(np.ones((1, 2, 1, 2), np.float32), np.ones((1, 2, 1), np.float32), 4)[1].ravel().tolist()
+        [1.0, 1.0, 0.0, 0.0]
+    """
+    more = (0, max(0, length - xy.shape[1]))
+    return np.pad(xy, ((0, 0), more, (0, 0), (0, 0))), np.pad(score, ((0, 0), more, (0, 0)))
+
+
 def uniform_frames(total: int, length: int, draw: np.random.RandomState, release: Release = "pyskl") -> Ids:
     """One random frame out of each of `length` equal stretches (`UniformSampleFrames` of PYSKL, in training).
 

@@ -32,16 +32,19 @@ class EmbeddingHead(nn.Module):
 
     Args:
         channels: D of the features.
-        vectors: (K, E), fixed; they are no part of the state.
+        vectors: (K, E), fixed.
         hidden: width between two layers; None for a single one.
         std: of the weights at the start.
+        saved: whether the vectors are part of the state.
     """
 
     vectors: Tensor
 
-    def __init__(self, channels: int, vectors: Tensor, hidden: int | None = None, std: float = 0.01) -> None:
+    def __init__(
+        self, channels: int, vectors: Tensor, hidden: int | None = None, std: float = 0.01, *, saved: bool = False
+    ) -> None:
         super().__init__()
-        self.register_buffer("vectors", vectors, persistent=False)
+        self.register_buffer("vectors", vectors, persistent=saved)
         widths = (channels, vectors.shape[1]) if hidden is None else (channels, hidden, vectors.shape[1])
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         for layer in self.layers:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from microgesture.core.errors import UsageError
 from microgesture.layers.batch import PoseBatch
 from microgesture.layers.compact import AROUND_THE_NECK, into_box, pose_box, random_part
 
@@ -161,12 +162,19 @@ class PoseVolume(nn.Module):
         self.sigma, self.padding = sigma, padding
 
     def forward(self, batch: PoseBatch) -> Tensor:
-        """(B, K, T, size, size), K joints or limbs; a third coordinate is left out.
+        """(B, K, T, size, size), K joints or limbs; of three coordinates, x and y: what a camera along z sees.
 
         Raises:
+            UsageError: there are more, so not joints alone.
             FormatError: a value is not finite, or there is no person or no frame.
         """
-        joints = batch.features(batch.xy.shape[-1] + 1)
+        coordinates = batch.xy.shape[-1]
+        if coordinates not in (2, 3):
+            raise UsageError(
+                f"heatmaps are drawn from the places of joints, x y or x y z; the batch has {coordinates} numbers per "
+                "joint: set loading.streams to [joint]"
+            )
+        joints = batch.features(coordinates + 1)
         xy, score = joints[..., :2], joints[..., -1]
         box = pose_box(xy, score > 0, xy.new_tensor(AROUND_THE_NECK), padding=self.padding)
         if self.training and self.area < 1:

@@ -134,6 +134,9 @@ def from_pretrained(
 ) -> Saved:
     """Load a model, checking every byte.
 
+    Of the arguments a class names in `starts_from` none is read again, and those of its `kept` come from the tensors
+    they name: neither needs the file that it once was.
+
     Args:
         path_or_name: folder, or name of a model that ships with the package.
         taxonomy: the label space you mean; another one is refused by its digest.
@@ -149,8 +152,8 @@ def from_pretrained(
         facts = _facts(folder / CONFIG, config)
         cls = _system(folder / CONFIG, config, system)
         given = dict(config["system"]["init_args"])
-        # what a system only starts from need not be there any more
         init_args = {name: value for name, value in given.items() if name not in getattr(cls, "starts_from", ())}
+        kept = dict(getattr(cls, "kept", ()))
         digest = str(config["sha256"])
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise FormatError(folder / CONFIG, f"lacks or misstates {error}", remedy=_AGAIN) from error
@@ -164,6 +167,7 @@ def from_pretrained(
         )
     state = _read_weights(folder / WEIGHTS, digest)
     try:
+        init_args |= {name: state[key] for name, key in kept.items() if key in state}
         model = cls(**facts.arguments(cls), **init_args)
         model.load_state_dict(state)
     except MicrogestureError:

@@ -11,19 +11,21 @@
 | `LogitAdjustment`, `LDAM` | the logits, on their way into the class loss |
 | `InverseSqrt`, `ClassBalanced` | the weights of the clips; with `since: 0.8` only those of the last epochs (DRW) |
 | `Focal`, `GeneralisedCE` | the class loss itself |
-| `SoftF1` | adds a term |
+| `SoftF1`, `ArcFace`, `Orthogonality` | adds a term |
 | `ClassifierRetraining`, `TauNorm`, `PostHocAdjustment` | the classifier after training, in the recipe's order |
 
 How often clips are shown is `loading.balance`. Everything is reckoned from n_c, the clips per class of the training
 split in use; a class without clips counts as if it had one. Logits reach the kit through `layers.losses.class_loss`,
 so a system need not know of it; what changes after training is in the saved weights, so whoever loads them need not
-either.
+either. Systems of two streams have a classifier in each: see `find_classifiers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,11 +33,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from microgesture.core.errors import UsageError
 from microgesture.datasets.clips import Ids
 from microgesture.layers.batch import PoseBatch
-from microgesture.layers.losses import class_criterion, class_logits
+from microgesture.layers.losses import class_criterion, class_logits, class_loss
 
 Array = NDArray[np.float64]
 
@@ -109,6 +112,30 @@ def soft_f1(logits: Tensor, target: Tensor) -> Tensor:
     return 1 - (2 * (p * target).sum(0) / (p.sum(0) + target.sum(0)).clamp(min=1e-12)).mean()
 
 
+def arc(cosines: Tensor, target: Tensor, margin: float = 0.5) -> Tensor:
+    """Cosines (B, K), that of the clip's class lowered by an angle (Deng et al., ArcFace, CVPR 2019); target (B, K).
+
+    It is cos(angle + margin), and goes on falling, as a line, where that angle would be beyond a half-turn.
+
+    Example:
+        >>> arc(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]]), math.pi / 3).round(decimals=3).tolist()
+        [[0.5, 0.0]]
+    """
+    # no gradient of the root where it has none
+    sine = (1 - cosines.square()).clamp(min=1e-12).sqrt()
+    turned = cosines * math.cos(margin) - sine * math.sin(margin)
+    beyond = cosines <= -math.cos(margin)
+    lowered = torch.where(beyond, cosines - margin * math.sin(margin), turned)
+    return cosines + target * (lowered - cosines)
+
+
+def overlap(weight: Tensor) -> Tensor:
+    """Mean square of the cosines between the vectors of different classes, (K, D) to a scalar; 0 if all are square."""
+    unit = F.normalize(weight, dim=1)
+    cosines = unit @ unit.T
+    return (cosines.square().sum() - cosines.diagonal().square().sum()) / max(1, len(weight) * (len(weight) - 1))
+
+
 # ---- remedies
 
 
@@ -119,20 +146,20 @@ class Run:
     Args:
         system, counts: the recogniser, and the training clips per class.
         splits: of the data set.
-        retrain: trains the classifier anew for that share of the epochs, all else frozen, classes shown equally often.
+        retrain: trains a module anew for that share of the epochs, all else frozen, classes shown equally often.
         validate: probabilities (N, K) and labels (N,) of the clips of `val`.
     """
 
     system: nn.Module
     counts: Ids
     splits: Sequence[str]
-    retrain: Callable[[nn.Linear, float], None]
+    retrain: Callable[[Any, float], None]
     validate: Callable[[], tuple[Array, Ids]]
 
     @property
-    def classifier(self) -> nn.Linear:
-        """See `find_classifier`."""
-        return find_classifier(self.system, len(self.counts))
+    def classifiers(self) -> Classifiers:
+        """See `find_classifiers`."""
+        return find_classifiers(self.system, len(self.counts))
 
 
 class Remedy:
@@ -152,6 +179,13 @@ class Remedy:
     def terms(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Further losses by name; target (B, K)."""
         return {}
+
+    term: str | None = None
+    """Name of the loss that `angles` gives; None: it gives none."""
+
+    def angles(self, features: Tensor, weight: Tensor, batch: PoseBatch, target: Tensor) -> Tensor:
+        """A further loss, a scalar, of what a classifier reads, (B, D), and its weights (K, D); target (B, K)."""
+        raise NotImplementedError
 
     def check(self, run: Run) -> None:
         """Before training: raise UsageError if `finish` will not be possible."""
@@ -196,11 +230,11 @@ class LDAM(Remedy):
         return self.scale * (logits - target * _like(margins(counts, self.largest), logits))
 
     def check(self, run: Run) -> None:
-        assert run.classifier
+        assert run.classifiers
 
     def finish(self, run: Run) -> dict[str, Any]:
         with torch.no_grad():
-            for parameter in run.classifier.parameters():
+            for parameter in run.classifiers.parameters():
                 parameter.mul_(self.scale)
         return {"scale": self.scale}
 
@@ -282,6 +316,54 @@ class SoftF1(Remedy):
 
 
 @dataclass(frozen=True)
+class ArcFace(Remedy):
+    """Adds `share` times the cross-entropy of scaled cosines with a margin, see `arc`, as the term `arc_face`.
+
+    Cosines are those of what the classifier reads with its own weights, so that the saved network stays as it is: the
+    published use trains a head of cosines alone. Systems that decide for each picture give a cosine each; the mean
+    counts. It asks for classes that lie apart: where they overlap, as the rare ones of the tests do, macro-F1 falls.
+
+    Args:
+        margin: an angle, in radians.
+    """
+
+    scale: float = 30.0
+    margin: float = 0.5
+    share: float = 0.1
+    term = "arc_face"
+
+    def __post_init__(self) -> None:
+        _within(self, "scale", 0, float("inf"))
+        _within(self, "margin", 0, math.pi / 2)
+        _within(self, "share", 0, float("inf"))
+
+    def check(self, run: Run) -> None:
+        assert run.classifiers
+
+    def angles(self, features: Tensor, weight: Tensor, batch: PoseBatch, target: Tensor) -> Tensor:
+        cosines = F.linear(F.normalize(features.float(), dim=-1), F.normalize(weight, dim=1))
+        cosines = cosines.flatten(1, -2).mean(1) if cosines.ndim > 2 else cosines
+        return self.share * class_loss(self.scale * arc(cosines, target, self.margin), batch)
+
+
+@dataclass(frozen=True)
+class Orthogonality(Remedy):
+    """Adds `share` times the `overlap` of the classes' weight vectors, as the term `orthogonality`."""
+
+    share: float = 0.1
+    term = "orthogonality"
+
+    def __post_init__(self) -> None:
+        _within(self, "share", 0, float("inf"))
+
+    def check(self, run: Run) -> None:
+        assert run.classifiers
+
+    def angles(self, features: Tensor, weight: Tensor, batch: PoseBatch, target: Tensor) -> Tensor:
+        return self.share * overlap(weight)
+
+
+@dataclass(frozen=True)
 class ClassifierRetraining(Remedy):
     """cRT: the classifier starts anew and learns from classes shown equally often; all else is frozen.
 
@@ -297,10 +379,10 @@ class ClassifierRetraining(Remedy):
         _within(self, "epochs", 0, 1)
 
     def check(self, run: Run) -> None:
-        assert run.classifier  # raises if there is none
+        assert run.classifiers  # raises if there is none
 
     def finish(self, run: Run) -> dict[str, Any]:
-        run.retrain(run.classifier, self.epochs)
+        run.retrain(run.classifiers, self.epochs)
         return {"epochs": self.epochs}
 
 
@@ -314,22 +396,23 @@ class TauNorm(Remedy):
     t: float = 0.7
 
     def check(self, run: Run) -> None:
-        assert run.classifier
+        assert run.classifiers
 
     def finish(self, run: Run) -> dict[str, Any]:
-        weight, bias = run.classifier.weight, run.classifier.bias
         with torch.no_grad():
-            weight.div_(weight.norm(dim=1, keepdim=True).clamp(min=1e-12) ** self.t)
-            if bias is not None:
-                bias.zero_()
+            for layer in run.classifiers:
+                layer.weight.div_(layer.weight.norm(dim=1, keepdim=True).clamp(min=1e-12) ** self.t)
+                if layer.bias is not None:
+                    layer.bias.zero_()
         return {"t": self.t}
 
 
 @dataclass(frozen=True)
 class PostHocAdjustment(Remedy):
-    """z - t log(prior) once training is over, with the t of the best macro-F1 on the split `val`.
+    """z - t log(prior) once training is over, with the t of the best macro-F1 measured on the split `val`.
 
     It goes into the classifier's bias, so that everybody who loads the model gets it; the config says how much it is.
+    Where two streams or views vote, each is adjusted before it does.
     Menon et al., ICLR 2021.
 
     Args:
@@ -347,7 +430,7 @@ class PostHocAdjustment(Remedy):
             raise UsageError(
                 f"longtail PostHocAdjustment chooses on the split 'val'; the data have {', '.join(run.splits)} only"
             )
-        if run.classifier.bias is None:
+        if any(layer.bias is None for layer in run.classifiers):
             raise UsageError(
                 f"longtail PostHocAdjustment: the classifier of {type(run.system).__name__} has no bias to adjust"
             )
@@ -355,23 +438,33 @@ class PostHocAdjustment(Remedy):
     def finish(self, run: Run) -> dict[str, Any]:
         from microgesture.evaluation.classification import macro_f1
 
-        before, labels = run.validate()
+        biases = [layer.bias for layer in run.classifiers]
+        learnt = [bias.detach().clone() for bias in biases]
         log_prior = np.log(prior(run.counts))
-        # log p and z differ by a constant per clip, which no argmax sees
-        scores = np.log(np.maximum(before, np.finfo(np.float64).tiny))
-        found = {t: macro_f1(labels, (scores - t * log_prior).argmax(1)) for t in self.t}
+
+        def shift(t: float) -> None:
+            with torch.no_grad():
+                for bias, start in zip(biases, learnt, strict=True):
+                    bias.copy_(start + _like(-t * log_prior, bias))
+
+        before, labels = run.validate()
+        found = {}
+        for t in self.t:
+            shift(t)
+            after, _ = run.validate()
+            found[t] = macro_f1(labels, after.argmax(1))
+            if t and np.ptp(log_prior) and np.array_equal(before, after):
+                raise UsageError(
+                    f"longtail PostHocAdjustment: the bias of its classifier does not reach the logits of "
+                    f"{type(run.system).__name__}, so they cannot be adjusted there"
+                )
         best = max(found, key=lambda t: found[t])
-        shift = -best * log_prior
-        with torch.no_grad():
-            run.classifier.bias.add_(_like(shift, run.classifier.bias))
-        after, _ = run.validate()
-        expected = before * np.exp(shift)
-        if not np.allclose(after, expected / expected.sum(1, keepdims=True), atol=1e-4):
-            raise UsageError(
-                f"longtail PostHocAdjustment: the bias of its classifier does not add to the logits of "
-                f"{type(run.system).__name__}, so they cannot be adjusted there"
-            )
-        return {"t": best, "macro_f1": {str(t): f1 for t, f1 in found.items()}, "added_to_bias": shift.tolist()}
+        shift(best)
+        return {
+            "t": best,
+            "macro_f1": {str(t): f1 for t, f1 in found.items()},
+            "added_to_bias": (-best * log_prior).tolist(),
+        }
 
 
 # ---- all remedies of a run
@@ -395,6 +488,8 @@ class LongTail:
         self.remedies, self.counts = tuple(remedies), counts
         self._criterion = next((r.criterion for r in remedies if r.criterion), None)
         self._heard = False
+        self._read: dict[int, tuple[nn.Linear, Tensor]] = {}
+        self._hooks: list[RemovableHandle] = []
 
     def weigh(self, batch: PoseBatch, progress: float) -> PoseBatch:
         """The batch with its clips weighed by class; before labels are smoothed."""
@@ -404,7 +499,7 @@ class LongTail:
         target = self._target(batch).clamp(min=0)
         weight = target @ _like(np.prod(tables, 0), target) / target.sum(1).clamp(min=1e-12)
         weight = weight if batch.weight is None else weight * batch.weight
-        return PoseBatch(batch.xy, batch.score, batch.label, weight, batch.soft)
+        return replace(batch, weight=weight)
 
     def losses(self, system: nn.Module, out: Any, batch: PoseBatch) -> dict[str, Tensor]:
         """`system.losses` under the remedies, and their own terms.
@@ -423,6 +518,13 @@ class LongTail:
             )
         for remedy in self.remedies:
             terms |= remedy.terms(class_logits(out), self._target(batch))
+            if remedy.term is not None:
+                if not self._read:
+                    names = type(remedy).__name__, type(system).__name__
+                    raise UsageError("longtail {} reads what a classifier is given; {} used none".format(*names))
+                found = [remedy.angles(x, layer.weight, batch, self._target(batch)) for layer, x in self._read.values()]
+                terms[remedy.term] = torch.stack(found).mean()
+        self._read.clear()
         return terms
 
     def criterion(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -436,12 +538,21 @@ class LongTail:
         return self._criterion(logits, target) if self._criterion else F.cross_entropy(logits, target, reduction="none")
 
     def check(self, run: Run) -> None:
-        """Refuse before training what `finish` could not do after it."""
+        """Refuse before training what `finish` could not do after it, and listen to what the classifiers read."""
         for remedy in self.remedies:
             remedy.check(run)
+        if any(remedy.term is not None for remedy in self.remedies):
+            for i, layer in enumerate(run.classifiers):
+                self._hooks.append(layer.register_forward_pre_hook(partial(self._listen, i)))
+
+    def _listen(self, i: int, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if torch.is_grad_enabled() and isinstance(layer, nn.Linear):
+            self._read[i] = layer, inputs[0]
 
     def finish(self, run: Run) -> dict[str, Any]:
         """Let the remedies act that act after training, in their order; gives what they say of it, by name."""
+        for hook in self._hooks:
+            hook.remove()
         # first those that end what they began in training: others may replace the classifier
         order = sorted(self.remedies, key=lambda r: type(r).adjust is Remedy.adjust)
         return {type(r).__name__: said for r in order if (said := r.finish(run))}
@@ -465,19 +576,32 @@ def clash(remedies: Sequence[Remedy]) -> str | None:
     return None
 
 
-def find_classifier(system: nn.Module, classes: int) -> nn.Linear:
-    """The linear layer that makes the K logits: `system.classifier`, or the last of K outputs.
+class Classifiers(nn.ModuleList):
+    """The layers of a system that make logits, one for each stream."""
+
+    def __iter__(self) -> Iterator[nn.Linear]:
+        return super().__iter__()  # type: ignore[return-value]
+
+    def reset_parameters(self) -> None:
+        """Start all of them anew."""
+        for layer in self:
+            layer.reset_parameters()
+
+
+def find_classifiers(system: nn.Module, classes: int) -> Classifiers:
+    """The linear layers that make K logits: those that `system.classifiers` names, or the one that is
+    `system.classifier`, or else the last of K outputs.
 
     Raises:
         UsageError: there is none.
     """
-    named = getattr(system, "classifier", None)
-    layers = [m for m in system.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
+    names = getattr(system, "classifiers", ("classifier",))
+    layers = {name: m for name, m in system.named_modules() if isinstance(m, nn.Linear) and m.out_features == classes}
     if not layers:
         raise UsageError(
             f"longtail: {type(system).__name__} has no linear layer with {classes} outputs, so no classifier to change"
         )
-    return named if named in layers else layers[-1]
+    return Classifiers([layers[name] for name in names if name in layers] or list(layers.values())[-1:])
 
 
 def _like(values: Array, other: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ Losses     class (cross-entropy), embedding (mean square distance from the vecto
 Fidelity   verified against the official implementation, from joints on the canvas to logits, embeddings and losses.
            Holes: the corpus of the word vectors is not stated, any file of vectors will do. Published figures join two
            models, one of joints and one of limbs, see `ensemble`. The released arrays hold 90 frames of every clip,
-           with empty ones behind a shorter one, and those are sampled too; here only frames of the clip are.
+           with empty ones behind a shorter one, and those are sampled too; here only frames of the clip are, unless
+           the recipe says `loading.pad_to: 90`.
            compat="official": limbs counted from 1 where joints are counted from 0, and mirror pairs of another layout
 """
 
@@ -39,6 +40,8 @@ from microgesture.systems.rgbpose import fused
 
 # of the joints' model when joints and limbs vote together
 JOINT_SHARE = 0.4
+# what is told of vectors that no file gave
+FROM_NAMES = "class names and body groups"
 # where the released list of iMiGUE's classes differs from our short names
 _RELEASED_NAMES = {3: "touch face", 28: "bit lip"}
 
@@ -61,7 +64,8 @@ class JSSE(nn.Module):
             published network.
         vectors: file of word vectors, see `read_word_vectors`; the published ones are of 300 numbers. `"names"` makes
             vectors from the spelling of the names and their body groups, see `name_vectors`: nothing published rests
-            on those.
+            on those. A tensor (K, E) is taken as it is. What is not made from names is saved with the model, which
+            loads without the file.
         embedding_weight: of the loss.
         mirrored: whether a clip is shown twice in eval mode, the second time as in a mirror.
         dropout: in front of the classifier; the embedding is made of features without it.
@@ -70,7 +74,7 @@ class JSSE(nn.Module):
             augmentation `Flip`. Only for `imigue22`.
 
     Raises:
-        UsageError: nothing was released for this layout.
+        UsageError: nothing was released for this layout, or there are not K vectors.
 
     Example:
         >>> from microgesture.core.layouts import SKELETONS
@@ -80,6 +84,9 @@ class JSSE(nn.Module):
         (2172236, {'vectors': 'class names and body groups'})
     """
 
+    kept = (("vectors", "embedding.vectors"),)
+    classifiers = ("net.classifier",)
+
     def __init__(
         self,
         skeleton: Skeleton,
@@ -88,7 +95,7 @@ class JSSE(nn.Module):
         persons: int,
         *,
         stream: Literal["joint", "limb"] = "joint",
-        vectors: str = "names",
+        vectors: str | Tensor = "names",
         embedding_weight: float = 20.0,
         mirrored: bool = True,
         width: int = 32,
@@ -125,16 +132,10 @@ class JSSE(nn.Module):
             sigma=sigma,
             dropout=dropout,
         )
-        self.origin = {"vectors": "class names and body groups"}
-        """Where the vectors are from: the name of a file, or the words above."""
-        if vectors == "names":
-            table = name_vectors(taxonomy)
-        else:
-            names = short_names(taxonomy)
-            words = {word for name in names for word in words_of(name)}
-            table = mean_vectors(names, read_word_vectors(vectors, words))
-            self.origin["vectors"] = Path(vectors).name
-        self.embedding = EmbeddingHead(self.net.backbone.width, table)
+        table, source = class_vectors(vectors, taxonomy, short_names(taxonomy))
+        self.origin = {"vectors": source}
+        """Where the vectors are from: the name of a file, or words."""
+        self.embedding = EmbeddingHead(self.net.backbone.width, table, saved=source != FROM_NAMES)
 
     def classify(self, features: Tensor) -> Output:
         """Pooled features (B, D) to logits and embeddings."""
@@ -189,6 +190,28 @@ def ensemble(joint: Tensor, limb: Tensor) -> Tensor:
     return fused(joint, limb, JOINT_SHARE)
 
 
+def class_vectors(vectors: str | Tensor, taxonomy: Taxonomy, names: Sequence[str]) -> tuple[Tensor, str]:
+    """A vector for every class (K, E), and where they are from.
+
+    Args:
+        vectors: see `JSSE`.
+        names: of the classes, whose words are looked up in a file.
+
+    Raises:
+        UsageError: a tensor is not of K rows.
+        NoInput, NotPermitted, FormatError: see `read_word_vectors`.
+    """
+    if isinstance(vectors, Tensor):
+        if vectors.ndim != 2 or len(vectors) != len(taxonomy):
+            shape = tuple(vectors.shape)
+            raise UsageError(f"vectors are of shape {shape}; '{taxonomy.key}' needs ({len(taxonomy)}, numbers of each)")
+        return vectors.float(), "given"
+    if vectors == "names":
+        return name_vectors(taxonomy), FROM_NAMES
+    words = {word for name in names for word in words_of(name)}
+    return mean_vectors(names, read_word_vectors(vectors, words)), Path(vectors).name
+
+
 def short_names(taxonomy: Taxonomy) -> list[str]:
     """The class names whose words are looked up: for iMiGUE the released short ones, else those of the taxonomy."""
     if taxonomy.key != "imigue":
@@ -205,6 +228,7 @@ def released_flip(skeleton: Skeleton) -> tuple[int, ...]:
 
 
 def official_keys(model: JSSE) -> Keys:
-    """Keys of the official ResNet3dSlowOnly with its I3DHead."""
+    """Keys of the official ResNet3dSlowOnly with its I3DHead; vectors are not in its files."""
     net = {f"net.{key}": names for key, names in posec3d.official_keys(model.net).items()}
-    return net | {f"embedding.layers.0.{leaf}": (f"cls_head.emb_fc.{leaf}",) for leaf in ("weight", "bias")}
+    head = {f"embedding.layers.0.{leaf}": (f"cls_head.emb_fc.{leaf}",) for leaf in ("weight", "bias")}
+    return net | head | {key: () for key in model.state_dict() if key == "embedding.vectors"}

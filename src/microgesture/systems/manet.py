@@ -25,14 +25,14 @@ from torch import Tensor, nn
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.formats.checkpoints import read_state
-from microgesture.formats.word_vectors import read_word_vectors
 from microgesture.layers import shift
 from microgesture.layers.batch import PoseBatch
-from microgesture.layers.embedding import EmbeddingHead, mean_vectors, name_vectors, words_of
+from microgesture.layers.embedding import EmbeddingHead
 from microgesture.layers.losses import class_loss
 from microgesture.layers.official import Keys
 from microgesture.layers.resnet import Pictures, ResNet, classifier, load_imagenet, shifted_key
 from microgesture.layers.shift import TemporalShift
+from microgesture.systems.jsse import FROM_NAMES, class_vectors
 
 # a block's channels pass through a layer of this many times fewer
 SQUEEZE = 4
@@ -75,9 +75,7 @@ class MANet(nn.Module):
         taxonomy, frames: facts of the data; any number of pictures is accepted.
         weights: file with a ResNet-50 of torchvision or timm to start from, .safetensors or .pth; None starts from
             nothing. The published figures start from ImageNet.
-        vectors: file of word vectors, see `read_word_vectors`; published ones are of 300 numbers. `"names"` makes
-            vectors from the spelling of the names and their body groups, see `name_vectors`: nothing published rests
-            on those.
+        vectors: as of `JSSE`; published ones are of 300 numbers.
         embedding_weight: of the loss.
         hidden: width between the two layers of the embedding.
         width, blocks: see `ResNet`; the defaults are the published network.
@@ -94,6 +92,7 @@ class MANet(nn.Module):
     """
 
     starts_from = ("weights",)
+    kept = (("vectors", "embedding.vectors"),)
 
     def __init__(
         self,
@@ -103,7 +102,7 @@ class MANet(nn.Module):
         persons: int,
         *,
         weights: str | None = None,
-        vectors: str = "names",
+        vectors: str | Tensor = "names",
         embedding_weight: float = 50.0,
         hidden: int = 300,
         width: int = 64,
@@ -121,15 +120,10 @@ class MANet(nn.Module):
         self.backbone = ResNet(lambda channels: ExciteShift(channels, share), width, blocks)
         self.dropout = nn.Dropout(dropout)
         self.classifier = classifier(self.backbone.width, len(taxonomy))
-        self.origin = {"weights": "from scratch", "vectors": "class names and body groups"}
-        """What the weights started from and where the vectors are from: names of files, or the words above."""
-        if vectors == "names":
-            table = name_vectors(taxonomy)
-        else:
-            words = {word for name in taxonomy.names for word in words_of(name)}
-            table = mean_vectors(taxonomy.names, read_word_vectors(vectors, words))
-            self.origin["vectors"] = Path(vectors).name
-        self.embedding = EmbeddingHead(self.backbone.width, table, hidden, STD)
+        table, source = class_vectors(vectors, taxonomy, taxonomy.names)
+        self.origin = {"weights": "from scratch", "vectors": source}
+        """What the weights started from and where the vectors are from: names of files, or words."""
+        self.embedding = EmbeddingHead(self.backbone.width, table, hidden, STD, saved=source != FROM_NAMES)
         if weights is not None:
             load_imagenet(self.backbone, read_state(weights), weights)
             self.origin["weights"] = Path(weights).name
@@ -157,9 +151,13 @@ def parameter_groups(
 
 
 def official_keys(model: MANet) -> Keys:
-    """Keys of the official ResNetTSM with its MANetHead; in released files each block holds three unused layers."""
-    keys = {key: (_official(key),) for key in model.state_dict()}
-    blocks = {names[0].removesuffix("fcce.0.weight") for names in keys.values() if names[0].endswith("fcce.0.weight")}
+    """Keys of the official ResNetTSM with its MANetHead.
+
+    In released files each block holds three unused layers, and the vectors are not there.
+    """
+    keys = {key: () if key == "embedding.vectors" else (_official(key),) for key in model.state_dict()}
+    names = (name for names in keys.values() for name in names)
+    blocks = {name.removesuffix("fcce.0.weight") for name in names if name.endswith("fcce.0.weight")}
     unused = (f"{block}action_p2_{layer}.weight" for block in blocks for layer in ("squeeze", "conv1", "expand"))
     return keys | {"": tuple(sorted(unused))}
 

@@ -186,6 +186,8 @@ class PCAN(nn.Module):
         >>> model = PCAN(SKELETONS["ma52_28"], MA52, frames=32, persons=1, rgb_width=8, pose_width=4)
     """
 
+    classifiers = ("base.rgb_classifier", "base.pose_classifier")
+
     def __init__(
         self,
         skeleton: Skeleton,

@@ -2,7 +2,8 @@
 
 Paper      H. Duan, Y. Zhao, K. Chen, D. Lin, B. Dai: Revisiting Skeleton-based Action Recognition, CVPR 2022,
            https://arxiv.org/abs/2104.13586
-Input      xy (B, M, T, V, C) and score (B, M, T, V): M persons, T frames, V joints of `skeleton`
+Input      xy (B, M, T, V, C) and score (B, M, T, V): M persons, T frames, V joints of `skeleton`; of three coordinates
+           x and y are drawn
 Output     logits (B, K) for the K labels of `taxonomy`
 Losses     class (cross-entropy)
 Fidelity   verified against the official implementation, from the joints on the canvas to the logits. Holes: none. The
@@ -18,6 +19,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from microgesture.core.errors import UsageError
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.layers.batch import PoseBatch
@@ -38,6 +40,9 @@ class PoseC3D(nn.Module):
             two-stream networks keep all frames: (1, 1, 1).
         size, train_size, area, sigma: see `PoseVolume`.
         dropout: in front of the classifier.
+
+    Raises:
+        UsageError: limbs are to be drawn, and there are none.
 
     Example:
         >>> from microgesture.core.layouts import SKELETONS
@@ -67,6 +72,8 @@ class PoseC3D(nn.Module):
     ) -> None:
         super().__init__()
         limbs = skeleton.bones if limbs is None else limbs
+        if stream == "limb" and not limbs:
+            raise UsageError(f"'{skeleton.name}' has no bones to draw as limbs; choose stream: joint")
         self.volume = PoseVolume(
             None if stream == "joint" else limbs, size=size, train_size=train_size, area=area, sigma=sigma
         )

@@ -102,6 +102,8 @@ class ProtoMG(nn.Module):
         >>> model = ProtoMG(SKELETONS["imigue22"], IMIGUE, frames=32, persons=1, rgb_width=8, pose_width=4)
     """
 
+    classifiers = ("base.rgb_classifier", "base.pose_classifier")
+
     def __init__(
         self,
         skeleton: Skeleton,
@@ -173,6 +175,8 @@ class ProtoPose(nn.Module):
         size, train_size, area, sigma, dropout: see `PoseC3D`.
         width: of the prototypes.
     """
+
+    classifiers = ("base.classifier",)
 
     def __init__(
         self,

@@ -161,6 +161,7 @@ class RGBPoseConv3D(nn.Module):
 
     mean: Tensor
     deviation: Tensor
+    classifiers = ("rgb_classifier", "pose_classifier")
 
     def __init__(
         self,

@@ -61,7 +61,10 @@ def known_part(skeleton: Skeleton) -> Skeleton:
     """
     kept = [joint for joint, sources in enumerate(skeleton.projection(LAYOUT)) if sources]
     if not kept:
-        raise UsageError(f"'{skeleton.name}' has none of the joints of '{LAYOUT.name}', which this system draws")
+        raise UsageError(
+            f"'{skeleton.name}' has none of the joints of '{LAYOUT.name}', which this system draws; "
+            "microgesture.systems.jsse.JSSE draws any joints"
+        )
     if len(kept) == len(LAYOUT):
         return LAYOUT
     place = {joint: i for i, joint in enumerate(kept)}
@@ -99,7 +102,7 @@ class TopoPoseC3D(JSSE):
         persons: int,
         *,
         stream: Literal["joint", "limb"] = "joint",
-        vectors: str = "names",
+        vectors: str | Tensor = "names",
         embedding_weight: float = 20.0,
         mirrored: bool = True,
         width: int = 32,
