@@ -105,7 +105,7 @@ def test_new_clips_are_padded_too() -> None:
 def test_where_nothing_can_be_padded() -> None:
     with pytest.raises(UsageError, match=r"loading\.pad_to is -1; it must be at least 0"):
         Loading(pad_to=-1)
-    with pytest.raises(UsageError, match=r"leave out loading\.augment and \.streams, and \.pad_to"):
+    with pytest.raises(UsageError, match=r"leave out loading\.augment, \.streams and \.pad_to"):
         Loading(pad_to=90, pictures=Pictures(frames=2, height=8, width=8))
 
 

@@ -80,7 +80,8 @@ def test_joints_on_the_pictures() -> None:
     assert places.shape == (1, 2, 4, 3, 2)
     assert places[0, :, 0].tolist() == [[[0, 0], [15, 25], [15, 25]], [[0, 0], [70, 30], [70, 30]]]
     deep = replace(video(), xy=torch.ones(1, 2, 4, 3, 3), origin=torch.zeros(1, 2, 3))
-    assert deep.pixels().shape == (1, 2, 4, 3, 2)
+    with pytest.raises(UsageError, match="joints of 3 coordinates do not lie in pictures"):
+        deep.pixels()
 
 
 def test_video_is_a_pose_batch_and_moves_as_a_whole() -> None:

@@ -388,10 +388,8 @@ class StoredClips:
         """Where the pictures of clip i are.
 
         Raises:
-            UsageError: the data set was prepared without films, or its joints are not those of a picture.
+            UsageError: the data set was prepared without films.
         """
-        if self.store.coordinates != 2:
-            raise UsageError(f"{self.source}: joints in three dimensions do not lie in pictures")
         row = self.store.recordings.slice(int(self.recording[i]), 1).to_pylist()[0]
         if not row["video"]:
             raise UsageError(f"{self.source}: recording '{row['name']}' has no film; prepare the data with their films")

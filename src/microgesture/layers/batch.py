@@ -96,11 +96,17 @@ class VideoBatch(PoseBatch):
         """Joints on the pictures (B, M, T, V, 2), 0 where one is missing.
 
         Raises:
+            UsageError: the joints have three coordinates, which are no places in pictures.
             FormatError: a value is not finite, or there is no person, no frame or no picture.
         """
-        self.features(self.xy.shape[-1] + 1)
+        if self.xy.shape[-1] != 2:
+            raise UsageError(
+                f"joints of {self.xy.shape[-1]} coordinates do not lie in pictures; take joints found in the films, or "
+                "a system that reads pictures alone (tsm, mamba_mg)"
+            )
+        self.features(3)
         xy = self.xy * self.scale[..., None, None, None] + self.origin[:, :, None, None]
-        xy = (xy * (self.score > 0).unsqueeze(-1))[..., :2]
+        xy = xy * (self.score > 0).unsqueeze(-1)
         if not torch.compiler.is_compiling():
             if 0 in self.rgb.shape[1:]:
                 frames, height, width = self.rgb.shape[1:4]
