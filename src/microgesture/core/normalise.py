@@ -91,17 +91,21 @@ def body_normalise(xy: ArrayLike, score: ArrayLike, skeleton: Skeleton) -> Norma
     if not necked.all():
         origin = np.where(necked[..., None], origin, _median(cloud, cloud_seen))
 
-    scale = np.ones(points.shape[:-3])
+    scale = np.zeros(points.shape[:-3])
     box = _extent(cloud, cloud_seen)
     tiny = 1e-6 * np.maximum(box, np.finfo(np.float32).tiny)  # relative: metres and pixels alike
     for candidate in (
-        box,
-        _median(_extent(points, seen)[..., None], seen.any(-1))[..., 0],
-        length("r_hip", "l_hip") / _HIPS,
-        length("neck", "mid_hip") / _TORSO,
-        length("r_shoulder", "l_shoulder"),
+        lambda: length("r_shoulder", "l_shoulder"),
+        lambda: length("neck", "mid_hip") / _TORSO,
+        lambda: length("r_hip", "l_hip") / _HIPS,
+        lambda: _median(_extent(points, seen)[..., None], seen.any(-1))[..., 0],
+        lambda: box,
+        lambda: np.ones_like(box),
     ):
-        scale = np.where(candidate > tiny, candidate, scale)
+        if scale.all():  # most people show both shoulders: the rest need not be worked out
+            break
+        found = candidate()
+        scale = np.where((scale == 0) & (found > tiny), found, scale)
     body = (points - origin[..., None, None, :]) / scale[..., None, None, None]
     return Normalised(
         np.where(seen[..., None], body, 0).astype(np.float32), origin.astype(np.float32), scale.astype(np.float32)
