@@ -61,18 +61,17 @@ def test_every_parameter_is_in_one_group() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2), nn.Linear(2, 2))
     last = model[3]
     assert isinstance(last, nn.Linear)
-    groups = parameter_groups(model, last, 1.0, 0.5)
-    rates = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    groups = parameter_groups(model, last)
+    rates = {id(p): (g["rate"], g["decay"]) for g in groups for p in g["params"]}
     assert sum(len(g["params"]) for g in groups) == len(rates) == 8
     named = {name: rates[id(p)] for name, p in model.named_parameters()}
     assert named == {
-        "0.weight": (1, 0.5),
+        "0.weight": (1, 1),
         "0.bias": (2, 0),
         "1.weight": (1, 0),
         "1.bias": (1, 0),
-        "2.weight": (1, 0.5),
+        "2.weight": (1, 1),
         "2.bias": (2, 0),
-        "3.weight": (5, 0.5),
+        "3.weight": (5, 1),
         "3.bias": (10, 0),
     }
-    torch.optim.SGD(groups)

@@ -9,6 +9,7 @@ import torch
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.learning.ensemble import is_ensemble
 from microgesture.learning.recipe import read_recipe, write_recipe
+from microgesture.learning.recognise import parameter_groups
 from microgesture.learning.runs import facts_of
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,9 @@ def test_every_recipe_in_the_tree_parses_and_builds(path: Path) -> None:
     plan = read_recipe(path)
     system = plan.system.build(**facts_of(plan).arguments(plan.system.cls))
     assert sum(p.numel() for p in system.parameters()) > 0
-    plan.optimizer.build(params=system.parameters())
+    groups = parameter_groups(system)
+    assert sorted(id(p) for g in groups for p in g["params"]) == sorted(map(id, system.parameters()))
+    plan.optimizer.build(params=groups)
     assert path.read_text(encoding="utf-8").startswith(("# microgesture train", "# microgesture test")), (
         "a recipe starts with its command"
     )
@@ -73,6 +76,38 @@ def test_settings_as_published(name: str, published: tuple[float, ...]) -> None:
     plan = read_recipe(ROOT / "recipes" / f"{name}.yaml")
     parts = {**vars(plan.loading), **plan.optimizer.args, **vars(plan.training)}
     assert tuple(parts[setting] for setting in SETTINGS) == published
+
+
+@pytest.mark.parametrize(
+    ("name", "drops", "drop"),
+    [
+        ("imigue/rgbpose", [12, 16], 0.1),
+        ("imigue/tsm", [30, 60], 0.1),
+        ("imigue/query_points", [10, 20, 30, 40], 0.5),
+        ("smg/stgcn", [5, 10], 0.1),
+        ("smg/query_points", [10, 20, 30, 40], 0.5),
+        ("smg/query_points_rgb", [10, 20, 30, 40], 0.5),
+        ("ma52/manet", [30, 60], 0.1),
+        ("ma52/tsm", [30, 60], 0.1),
+        ("ma52/pcan", [10, 20], 0.1),
+    ],
+)
+def test_steps_as_published(name: str, drops: list[int], drop: float) -> None:
+    training = read_recipe(ROOT / "recipes" / f"{name}.yaml").training
+    assert (training.drops, training.drop, training.warmup) == (drops, drop, 0)
+
+
+def test_settings_that_heads_of_recipes_offer() -> None:
+    recipes = ROOT / "recipes"
+    steps = ["--training.epochs", "8", "--training.warmup", "0", "--training.drops", "[4, 6]", "--training.clip", "0"]
+    rates = ["--optimizer.lr", "0.0001", "--optimizer.weight_decay", "0.00001"]
+    published = read_recipe(recipes / "imigue" / "stgcn.yaml", [*rates, *steps])
+    assert (published.training.drops, published.optimizer.args["weight_decay"]) == ([4, 6], 1e-5)
+    released = read_recipe(recipes / "ma52" / "manet.yaml", ["--system.init_args.compat", "official"])
+    assert released.system.build(**facts_of(released).arguments(released.system.cls)).compat == "official"
+    slow = read_recipe(recipes / "smg" / "query_points_rgb.yaml", ["--system.init_args.encoder_rate", "0.05"])
+    shares = {g["rate"] for g in parameter_groups(slow.system.build(**facts_of(slow).arguments(slow.system.cls)))}
+    assert shares == {0.05, 1}
 
 
 @pytest.mark.parametrize("name", ["imigue/stgcn", "smg/stgcn"])
@@ -116,6 +151,19 @@ def test_parts_are_read_and_built(tmp_path: Path) -> None:
         ("width: 8", "width: wide", "/toy.yaml:3  'system.init_args.width' does not fit"),
         ("width: 8", "skeleton: 8", "'system.init_args.skeleton' follows from the data and is not written in a recipe"),
         ("epochs: 2", "epochs: 0", "training.epochs is 0; it must lie in 1.."),
+        (
+            "epochs: 2",
+            "epochs: 2, drops: [1, 1]",
+            "training.drops is [1, 1]; expected rising numbers of epochs from 1 on",
+        ),
+        ("epochs: 2", "epochs: 2, drops: [0]", "training.drops is [0]; expected rising numbers of epochs from 1 on"),
+        ("epochs: 2", "epochs: 2, drops: [1], drop: 1", "training.drop is 1.0; it must be above 0 and below 1"),
+        ("epochs: 2", "epochs: 2, drops: [0.5]", "/toy.yaml:10  'training.drops' does not fit"),
+        (
+            "epochs: 2",
+            "epochs: 2, drops: [1, 2]",
+            "/toy.yaml:10  'training.drops' is [1, 2]; they must lie below the 2 epochs; [] gives the cosine",
+        ),
         ("  frames: 8", "  frames: 0", "loading.frames is 0; it must be at least 1"),
         ("  frames: 8", "  views: 3", "views above 1 needs loading.sampling 'uniform'"),
         ("  frames: 8", "  streams: [bones]", "/toy.yaml:6  'loading.streams' does not fit"),

@@ -4,6 +4,8 @@ import json
 import os
 import random
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,13 +19,33 @@ from microgesture.learning import test as measure
 from microgesture.learning import train
 from microgesture.learning.checkpoint import from_pretrained
 from microgesture.learning.recipe import Training
-from microgesture.learning.recognise import Checkpoints, Recognise, learning_rate, parameter_groups, running_average
+from microgesture.learning.recognise import (
+    Checkpoints,
+    Recognise,
+    Retrain,
+    learning_rate,
+    parameter_groups,
+    running_average,
+)
+from microgesture.systems.stgcnpp import STGCNpp
 
 QUICK = GOOD.replace("lr: 0.01", "lr: 0.03")
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return from_pretrained(folder).system.state_dict()
+class Paced(STGCNpp):
+    """Its classifier learns five times as fast, the rest does not decay."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        fast = list(self.classifier.parameters())
+        rest = [p for name, p in self.named_parameters() if not name.startswith("classifier.")]
+        return [{"params": rest, "rate": 1.0, "decay": 0.0}, {"params": fast, "rate": 5.0, "decay": 0.5}]
+
+
+PACED = QUICK.replace("microgesture.systems.stgcnpp.STGCNpp", f"{__name__}.Paced").replace("0.03", "0.006")
+
+
+def weights(folder: Path, system: type[nn.Module] | None = None) -> dict[str, torch.Tensor]:
+    return from_pretrained(folder, system=system).system.state_dict()
 
 
 def test_a_run_from_recipe_to_record(tmp_path: Path) -> None:
@@ -55,10 +77,14 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_workers(tmp_path: Pat
     assert not torch.equal(one["classifier.weight"], other["classifier.weight"])
 
 
-@pytest.mark.parametrize("ema", ["0", "0.9"])
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, ema: str) -> None:
-    path, settings = recipe(tmp_path, QUICK), ["training.epochs=4", f"training.ema={ema}"]
-    whole = weights(train(path, settings, tmp_path / "whole"))
+@pytest.mark.parametrize(
+    ("system", "setting"), [(None, "ema=0"), (None, "ema=0.9"), (Paced, "drops=[1, 3]")], ids=["plain", "ema", "paced"]
+)
+def test_an_interrupted_run_ends_with_the_same_weights(
+    tmp_path: Path, system: type[nn.Module] | None, setting: str
+) -> None:
+    path, settings = recipe(tmp_path, PACED if system else QUICK), ["training.epochs=4", f"training.{setting}"]
+    whole = weights(train(path, settings, tmp_path / "whole"), system)
 
     def stop(line: str) -> None:
         if line.startswith("epoch 3"):  # told before the third epoch is saved: two are on disk
@@ -67,11 +93,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, ema: str)
     with pytest.raises(KeyboardInterrupt):
         train(path, settings, tmp_path / "cut", tell=stop)
     assert not (tmp_path / "cut" / "model.safetensors").exists()
-    resumed = weights(train(path, settings, tmp_path / "cut", resume=True))
+    resumed = weights(train(path, settings, tmp_path / "cut", resume=True), system)
     for name, value in whole.items():
         torch.testing.assert_close(value, resumed[name], rtol=0, atol=1e-6)
     # a finished run may be resumed once more and stays as it is
-    again = weights(train(path, settings, tmp_path / "cut", resume=True))
+    again = weights(train(path, settings, tmp_path / "cut", resume=True), system)
     for name, value in resumed.items():
         torch.testing.assert_close(value, again[name], rtol=0, atol=0)
 
@@ -177,7 +203,109 @@ def test_schedule_and_groups() -> None:
     assert learning_rate(0, 0, 1) == 1.0
     decay, plain = parameter_groups(torch.nn.Linear(2, 3))
     assert [p.ndim for p in decay["params"] + plain["params"]] == [2, 1]
-    assert plain["weight_decay"] == 0
+    assert [(g["rate"], g["decay"]) for g in (decay, plain)] == [(1, 1), (1, 0)]
+
+
+def test_steps_down_in_place_of_the_cosine() -> None:
+    rates = [learning_rate(step, 0, 300, drops=(100, 200)) for step in range(301)]
+    assert rates == pytest.approx([1.0] * 100 + [0.1] * 100 + [0.01] * 101)
+    slow = [learning_rate(step, 10, 300, drops=(5, 200), drop=0.5) for step in range(301)]
+    assert slow[:7] == pytest.approx([1 / 11, 2 / 11, 3 / 11, 4 / 11, 5 / 11, 3 / 11, 3.5 / 11])
+    assert set(slow[10:200]) == {0.5}
+    assert set(slow[200:]) == {0.25}
+    assert learning_rate(5, 1, 10, drops=()) == learning_rate(5, 1, 10)
+
+
+class Parts(nn.Module):
+    """Groups as a test wants them."""
+
+    def __init__(self, *groups: dict[str, Any]) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(2, 3), nn.Linear(3, 4)
+        self.groups = groups
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        parts = {name: getattr(self, name) for name in ("body", "head")}
+        return [g | {"params": [p for name in g["params"] for p in parts[name].parameters()]} for g in self.groups]
+
+
+SHARES = ({"params": ["body"], "rate": 0.05, "decay": 1.0}, {"params": ["head"], "rate": 5.0, "decay": 0.5})
+
+
+def stepped(task: Recognise, steps: int = 100) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """Its optimizer and schedule, as for a run of so many steps."""
+    task._trainer = SimpleNamespace(estimated_stepping_batches=steps)  # type: ignore[assignment]
+    made = task.configure_optimizers()
+    return made["optimizer"], made["lr_scheduler"]["scheduler"]
+
+
+def test_shares_reach_the_optimizer_and_the_schedule_keeps_them() -> None:
+    system = Parts(*SHARES)
+    training = Training(epochs=10, warmup=0, drops=[3, 6])
+    task = Recognise(system, lambda params: torch.optim.AdamW(params, lr=0.1, weight_decay=0.02), training, 4)
+    optimizer, schedule = stepped(task)
+    body, head = optimizer.param_groups
+    assert [id(p) for p in body["params"]] == [id(p) for p in system.body.parameters()]
+    for step in range(100):
+        fallen = 0.1 ** ((step >= 30) + (step >= 60))
+        assert body["lr"] == pytest.approx(0.1 * 0.05 * fallen), step
+        assert head["lr"] == pytest.approx(0.1 * 5 * fallen), step
+        optimizer.step()
+        schedule.step()
+    assert (body["weight_decay"], head["weight_decay"]) == (0.02, 0.01)
+
+
+def test_shares_move_weights_as_far_as_they_say() -> None:
+    system = Parts(*SHARES)
+    task = Recognise(system, lambda params: torch.optim.SGD(params, lr=0.1), Training(epochs=1, warmup=0), 4)
+    optimizer, _ = stepped(task)
+    before = [p.detach().clone() for p in system.parameters()]
+    for p in system.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    moved = [(b - p).detach().mean().item() for b, p in zip(before, system.parameters(), strict=True)]
+    assert moved == pytest.approx([0.005, 0.005, 0.5, 0.5], rel=1e-4)
+
+
+def test_an_optimizer_without_weight_decay_learns_too() -> None:
+    task = Recognise(Parts(*SHARES), torch.optim.Rprop, Training(), 4)
+    optimizer, _ = stepped(task)
+    assert all("weight_decay" not in group for group in optimizer.param_groups)
+
+
+def test_what_is_frozen_is_in_no_group() -> None:
+    system = Parts(*SHARES)
+    task = Retrain(system, system.head, torch.optim.SGD, Training(epochs=4, warmup=0, drops=[2]), 4)
+    optimizer, schedule = stepped(task)
+    (head,) = optimizer.param_groups
+    assert [id(p) for p in head["params"]] == [id(p) for p in system.head.parameters()]
+    rates = []
+    for _ in range(100):
+        rates.append(head["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(5e-3)  # SGD's own rate is 0.001
+    assert rates[50] == pytest.approx(2.5e-3)  # a cosine all the same
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (SHARES[:1], "twice or left out: head.weight, head.bias"),
+        ((*SHARES, SHARES[0]), "twice or left out: body.weight, body.bias"),
+        ((SHARES[0], {"params": ["head"], "rate": 5.0}), "in groups with 'params', 'rate' and 'decay'"),
+    ],
+)
+def test_groups_that_are_wrong_are_refused(groups: tuple[dict[str, Any], ...], words: str) -> None:
+    with pytest.raises(UsageError, match=f"Parts.parameter_groups must give each parameter once, .*{words}"):
+        parameter_groups(Parts(*groups))
+
+
+def test_a_classifier_is_retrained_behind_a_run_with_drops(tmp_path: Path) -> None:
+    remedy = "longtail: {class_path: microgesture.learning.longtail.ClassifierRetraining, init_args: {epochs: 0.25}}\n"
+    folder = train(recipe(tmp_path, PACED + remedy), ["training.epochs=4", "training.drops=[2, 3]"], tmp_path / "run")
+    assert len((folder / "crt" / "log.jsonl").read_text().splitlines()) == 1
+    assert all(torch.isfinite(value).all() for value in weights(folder, Paced).values())
 
 
 def test_a_model_of_motions_is_measured_on_classes(tmp_path: Path) -> None:
@@ -223,4 +351,4 @@ def test_what_a_system_exempts_does_not_decay() -> None:
     decaying, others = parameter_groups(Net())
     assert [p.shape[0] for p in decaying["params"]] == [4]
     assert sorted(p.shape[0] for p in others["params"]) == [2, 5]
-    assert others["weight_decay"] == 0.0
+    assert (decaying["decay"], others["decay"]) == (1.0, 0.0)

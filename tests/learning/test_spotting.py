@@ -181,7 +181,7 @@ SMALL = [
     "system.queries=4", "system.points=6", "system.heads=2", "system.feedforward=16", "system.mixing=8",
     "system.mamba_blocks=1", "loading.frames=64", "loading.stride=1", "loading.workers=0", "loading.pictures.frames=32",
     "loading.pictures.height=36", "loading.pictures.width=64", "loading.keep=0.3", "loading.empty=true",
-    "training.epochs=1", "training.precision=32-true",
+    "training.epochs=1", "training.drops=[]", "training.precision=32-true",
 ]  # fmt: skip
 
 

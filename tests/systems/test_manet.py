@@ -13,14 +13,14 @@ from tests.systems.golden import Golden, official_gradient
 from tests.systems.test_tsm import APPLICABLE, SKELETON, SMALL, VideoCase, video
 from torch import Tensor, nn
 
-from microgesture.core.errors import FormatError, NoInput
+from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.core.taxonomies import MA52, SMG
 from microgesture.layers.embedding import words_of
 from microgesture.layers.official import Keys, load_official
 from microgesture.layers.shift import TemporalShift
 from microgesture.learning.checkpoint import Facts, from_pretrained, save_pretrained
 from microgesture.systems import tsm
-from microgesture.systems.manet import ExciteShift, MANet, official_keys, parameter_groups
+from microgesture.systems.manet import ExciteShift, MANet, official_keys
 from microgesture.testing.systems import CHECKS
 
 Loaded = tuple[Golden, MANet, Keys]
@@ -102,31 +102,29 @@ def test_unused_layers_of_released_files_are_passed_over(loaded: Loaded) -> None
         load_official(model, state | {"backbone.extra": torch.zeros(1)}, keys)
 
 
-def rates(model: MANet, compat: Any) -> dict[str, tuple[float, float]]:
-    """Multiples of rate and decay for each parameter, by its official name."""
+def rates(compat: Any) -> dict[str, tuple[float, float]]:
+    """Shares of rate and decay for each parameter, by its official name."""
+    model = small(compat=compat, blocks=Golden("manet_resnet_tsm_se").meta["kwargs"]["stage_blocks"])
     keys = official_keys(model)
-    found = {
-        id(p): (g["lr"] / 0.00125, g["weight_decay"] / 0.0001)
-        for g in parameter_groups(model, compat=compat)
-        for p in g["params"]
-    }
+    found = {id(p): (g["rate"], g["decay"]) for g in model.parameter_groups() for p in g["params"]}
     return {keys[name][0]: found[id(p)] for name, p in model.named_parameters()}
 
 
-def test_rates_of_the_official_training(loaded: Loaded) -> None:
-    _, model, _ = loaded
+def test_rates_of_the_official_training() -> None:
     golden = Golden("manet_optimizer_groups")
-    ours = rates(model, "official")
+    ours = rates("official")
     assert set(ours) == set(golden.meta["names"])
     for i, name in enumerate(golden.meta["names"]):
         theirs = (golden.outputs["lr_mult"][i].item(), golden.outputs["wd_mult"][i].item())
         assert ours[name] == pytest.approx(theirs, abs=1e-9), name
-    meant = rates(model, None)
+    meant = rates(None)
     assert {name for name in ours if ours[name] != meant[name]} == {
         f"cls_head.{layer}.{leaf}" for layer in ("fc_cls", "fc_emb_t") for leaf in ("weight", "bias")
     }
     assert meant["cls_head.fc_cls.weight"] == pytest.approx((5, 1))
     assert meant["cls_head.fc_cls.bias"] == pytest.approx((10, 0))
+    with pytest.raises(UsageError, match="compat is 'released'; it can be None, 'official'"):
+        small(compat="released")
 
 
 def test_parameters_as_published() -> None:

@@ -642,6 +642,22 @@ def test_i3d_may_start_from_kinetics(tmp_path: Path) -> None:
         system(kinetics="rgb_imagenet.pt")
 
 
+def test_i3d_may_learn_more_slowly() -> None:
+    model = system(features=0, encoder_rate=0.05)
+    found = {id(p): (g["rate"], g["decay"]) for g in model.parameter_groups() for p in g["params"]}
+    named = {name: found[id(p)] for name, p in model.named_parameters()}
+    assert len(found) == len(named)
+    slow = {name for name, (rate, _) in named.items() if rate == 0.05}
+    assert slow == {name for name in named if name.startswith("encoder.backbone.")}
+    assert {rate for name, (rate, _) in named.items() if name not in slow} == {1}
+    assert named["encoder.backbone.conv1.conv.weight"] == (0.05, 1)
+    assert named["encoder.project_4f.weight"] == (1, 1)
+    for still in ("vectors", "points", "dense.0.bias", "layers.0.interact.mambas.0.ahead.A_log"):
+        assert named[still] == (1, 0), still
+    # a run that does not slow I3D down has the groups of a system that says nothing
+    assert [(g["rate"], g["decay"]) for g in system().parameter_groups()] == [(1, 1), (1, 0)]
+
+
 def test_the_encoder_follows_the_data() -> None:
     assert isinstance(system().encoder, query_points.SeriesFeatures)
     assert isinstance(system(features=0).encoder, PictureFeatures)
@@ -660,6 +676,8 @@ def test_the_encoder_follows_the_data() -> None:
         ({"points": 2}, "queries have 2 points; a segment needs at least 3"),
         ({"crop": -1}, "crop is -1 and flip 0.0; they must be 0 or more, and a probability"),
         ({"flip": 1.5}, "crop is 0 and flip 1.5"),
+        ({"encoder_rate": 0}, "encoder_rate is 0; it must be above 0 and finite"),
+        ({"encoder_rate": 0.05}, "encoder_rate is for encoder 'i3d'; encoder 'series' has no I3D to slow down"),
         ({"heads": 5}, "width is 32; it must be a multiple of the 5 heads"),
     ],
 )

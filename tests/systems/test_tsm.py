@@ -144,6 +144,14 @@ def test_direction_of_a_moving_square_is_learnt() -> None:
     assert best > 0.95
 
 
+def test_the_classifier_learns_fastest() -> None:
+    model = small()
+    found = {id(p): (g["rate"], g["decay"]) for g in model.parameter_groups() for p in g["params"]}
+    named = {name: found[id(p)] for name, p in model.named_parameters()}
+    assert (named.pop("classifier.weight"), named.pop("classifier.bias")) == ((5, 1), (10, 0))
+    assert named == {name: (1, 1 if name.endswith("conv.weight") else 0) for name in named}
+
+
 def test_poses_alone_are_refused() -> None:
     with pytest.raises(UsageError, match="this system reads pictures, the batch holds poses alone"):
         small()(PoseBatch(torch.zeros(1, 1, 4, 28, 2), torch.ones(1, 1, 4, 28)))

@@ -51,22 +51,22 @@ class TemporalShift(nn.Module):
         return y
 
 
-def parameter_groups(model: nn.Module, boosted: nn.Linear, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Rates and decays per kind of parameter, as TSM is trained; for an optimizer of `torch.optim`.
+def parameter_groups(model: nn.Module, boosted: nn.Linear) -> list[dict[str, Any]]:
+    """Groups of parameters with their shares of the learning rate and weight decay, as TSM is trained.
 
     Biases learn twice as fast and do not decay, nor do batch norms; `boosted`, which starts from nothing when the
     rest starts from ImageNet, learns five times as fast and its bias ten times.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
-        >>> [(g["lr"], g["weight_decay"]) for g in parameter_groups(model, model[1], 0.1, 0.01)]
-        [(0.1, 0.01), (0.2, 0.0), (0.5, 0.01), (1.0, 0.0)]
+        >>> [(group["rate"], group["decay"]) for group in parameter_groups(model, model[1])]
+        [(1.0, 1.0), (2.0, 0.0), (5.0, 1.0), (10.0, 0.0)]
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in model.modules():
         norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
         for name, parameter in module.named_parameters(recurse=False):
             bias = name == "bias"
-            speed = 1.0 if norm else (5.0 if module is boosted else 1.0) * (2.0 if bias else 1.0)
-            groups.setdefault((lr * speed, 0.0 if norm or bias else weight_decay), []).append(parameter)
-    return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+            rate = 1.0 if norm else (5.0 if module is boosted else 1.0) * (2.0 if bias else 1.0)
+            groups.setdefault((rate, 0.0 if norm or bias else 1.0), []).append(parameter)
+    return [{"params": params, "rate": rate, "decay": decay} for (rate, decay), params in groups.items()]

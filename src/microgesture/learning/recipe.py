@@ -23,6 +23,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +53,9 @@ class Training:
     Args:
         epochs: passes over the training clips.
         warmup: epochs in which the learning rate rises from 0; then it falls as a half cosine to 0.
+        drops: in place of the cosine, epochs after each of which the rate is multiplied by `drop`; rising. A recipe's
+            lie below its `epochs`.
+        drop: above 0, below 1; without `drops` it does nothing.
         label_smoothing: share of a clip's target spread over all classes.
         clip: largest norm of the gradient; 0 = no limit.
         ema: decay of the running average of the weights, which is what gets saved; 0 = no averaging.
@@ -62,6 +66,8 @@ class Training:
 
     epochs: int = 40
     warmup: float = 2.0
+    drops: Sequence[int] = ()
+    drop: float = 0.1
     label_smoothing: float = 0.0
     clip: float = 0.0
     ema: float = 0.0
@@ -81,6 +87,10 @@ class Training:
         ):
             if not low <= getattr(self, name) <= high:
                 raise UsageError(f"training.{name} is {getattr(self, name)}; it must lie in {low}..{high}")
+        if any(later <= earlier for earlier, later in pairwise((0, *self.drops))):
+            raise UsageError(f"training.drops is {list(self.drops)}; expected rising numbers of epochs from 1 on")
+        if not 0 < self.drop < 1:
+            raise UsageError(f"training.drop is {self.drop}; it must be above 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,11 @@ def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     for name, cls in (("loading", Windowing if spots else Loading), ("training", Training)):
         parts[name] = check.arguments((name,), cls, name, plain.get(name) or {})
     built = {name: check.build((name,), parts[name]) for name in ("data", "loading", "training")}
+    training = built["training"]
+    # not for Training to say: what retrains a classifier has fewer epochs and passes over the drops
+    if training is not None and training.drops and training.drops[-1] >= training.epochs:
+        told = f"is {list(training.drops)}; they must lie below the {training.epochs} epochs; [] gives the cosine"
+        check.say(("training", "drops"), told)
     wanted, words = (RecordingDataset, "long recordings") if spots else (ClipDataset, "clips")
     if parts["data"] is not None and built["data"] is not None and not isinstance(built["data"], wanted):
         check.say(("data", "class_path"), f"names {parts['data'].class_path}, which is no dataset of {words}")

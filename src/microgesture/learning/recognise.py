@@ -1,7 +1,9 @@
 """The recognition task on Lightning: any system that turns a `PoseBatch` into class logits learns here.
 
-The task adds up `system.losses`, steps the optimizer along a warm-up and a cosine, and keeps `last.ckpt` so that an
-interrupted run goes on where it stopped and ends with the same weights.
+The task adds up `system.losses`, steps the optimizer along a warm-up and a cosine, or along steps down, and keeps
+`last.ckpt` so that an interrupted run goes on where it stopped and ends with the same weights.
+
+A system whose parts learn at rates of their own has a method `parameter_groups`, see the function of that name.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -96,9 +99,12 @@ class Recognise(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(parameter_groups(self.system))
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        warm = self.training_settings.warmup * steps / self.training_settings.epochs
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, warm, steps))
+        apply_shares(optimizer)
+        settings, steps = self.training_settings, max(1, int(self.trainer.estimated_stepping_batches))
+        warm, *drops = (epochs * steps / settings.epochs for epochs in (settings.warmup, *settings.drops))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate(step, warm, steps, drops, settings.drop)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: PoseBatch, device: torch.device, _: int) -> PoseBatch:
@@ -106,7 +112,11 @@ class Recognise(pl.LightningModule):
 
 
 class Retrain(Recognise):
-    """Trains one layer anew: everything else keeps its weights, statistics and the mode it has in a test."""
+    """Trains one layer anew: everything else keeps its weights, statistics and the mode it has in a test.
+
+    The layer learns at its share of the rate. Its epochs are few, so the rate falls as a cosine whatever
+    `training.drops` says.
+    """
 
     def __init__(
         self,
@@ -116,7 +126,7 @@ class Retrain(Recognise):
         training: Training,
         classes: int,
     ) -> None:
-        super().__init__(system, optimizer, training, classes)
+        super().__init__(system, optimizer, replace(training, drops=()), classes)
         system.requires_grad_(False)
         layer.requires_grad_(True)
         layer.reset_parameters()
@@ -127,24 +137,66 @@ class Retrain(Recognise):
 
 
 def parameter_groups(system: nn.Module) -> list[dict[str, Any]]:
-    """Weights, and what must not decay: biases, norms, other vectors, and the names in the system's `no_decay`."""
+    """What learns of a system, in groups of one learning rate and weight decay.
+
+    Returns:
+        `params`, and `rate` and `decay`, their shares of the recipe's learning rate and weight decay. A system may say
+        them in a method `parameter_groups()` that gives such groups of all its parameters. One without it learns at the
+        whole rate, and its weights decay: not biases, norms, other vectors, nor the names in its `no_decay`. Frozen
+        parameters are left out, and groups in which nothing learns.
+
+    Raises:
+        UsageError: the system's groups do not state their shares, or hold a parameter twice or not at all.
+
+    Example:
+        >>> [(len(g["params"]), g["rate"], g["decay"]) for g in parameter_groups(nn.Linear(2, 3))]
+        [(1, 1.0, 1.0), (1, 1.0, 0.0)]
+    """
+    stated: Callable[[], list[dict[str, Any]]] | None = getattr(system, "parameter_groups", None)
+    groups = _by_default(system) if stated is None else stated()
+    named = {id(p): name for name, p in system.named_parameters()}
+    times = Counter(id(p) for group in groups for p in group.get("params", ()))
+    odd = [name for key, name in named.items() if times[key] != 1]
+    if odd or len(times) > len(named) or any({"params", "rate", "decay"} - set(group) for group in groups):
+        raise UsageError(
+            f"{type(system).__name__}.parameter_groups must give each parameter once, in groups with 'params', 'rate' "
+            f"and 'decay'; twice or left out: {', '.join(odd[:4]) or 'none'}"
+        )
+    learning = [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]
+    return [group for group in learning if group["params"]]
+
+
+def _by_default(system: nn.Module) -> list[dict[str, Any]]:
     exempt: tuple[str, ...] = getattr(system, "no_decay", ())
     decaying: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, p in system.named_parameters():
-        if p.requires_grad:
-            (decaying if p.ndim > 1 and name.rpartition(".")[2] not in exempt else others).append(p)
-    groups: list[dict[str, Any]] = [{"params": decaying}, {"params": others, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+        (decaying if p.ndim > 1 and name.rpartition(".")[2] not in exempt else others).append(p)
+    return [{"params": decaying, "rate": 1.0, "decay": 1.0}, {"params": others, "rate": 1.0, "decay": 0.0}]
 
 
-def learning_rate(step: int, warm: float, steps: int) -> float:
+def apply_shares(optimizer: Optimizer) -> None:
+    """Multiply learning rate and weight decay of each group by its `rate` and `decay`, before a schedule is made."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr"] * group["rate"]
+        if "weight_decay" in group:  # Rprop has none
+            group["weight_decay"] = group["weight_decay"] * group["decay"]
+
+
+def learning_rate(step: int, warm: float, steps: int, drops: Sequence[float] = (), drop: float = 0.1) -> float:
     """Factor on the learning rate: linear up to `warm` steps, then half a cosine down to 0.
+
+    Args:
+        drops: steps after each of which it is multiplied by `drop`, in place of the cosine.
 
     Example:
         >>> [learning_rate(s, 2, 10) for s in (0, 1, 2, 6, 10)]
         [0.333..., 0.666..., 1.0, 0.5, 0.0]
+        >>> [learning_rate(s, 2, 10, drops=(4, 8), drop=0.5) for s in (0, 1, 2, 3, 4, 7, 8, 10)]
+        [0.333..., 0.666..., 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
+    if drops:
+        return min(1.0, (step + 1) / (warm + 1)) * drop ** sum(step >= after for after in drops)
     if step < warm:
         return (step + 1) / (warm + 1)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, steps - warm))))

@@ -129,7 +129,7 @@ class BodyFeatures(nn.Module):
         dx, dy = (joints.index_select(1, fingers)[:, :, None] - joints[:, None]).unbind(-1)
         d = (dx * dx + dy * dy).sqrt()
         d = d + 10 * (score.flatten(0, 2).index_select(1, fingers) <= 0)[..., None]
-        d = d.unflatten(1, self.hands.shape).amin(2)  # (B*M*T, 2, V)
+        d = d.view(-1, *self.hands.shape, d.shape[-1]).amin(2)  # (B*M*T, 2, V)
         close = torch.exp(-d / self.near) * (1 - self.own)
         return close.transpose(1, 2).view(*xy.shape[:-1], 2) * (score > 0)[..., None]
 

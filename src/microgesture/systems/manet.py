@@ -8,8 +8,8 @@ Losses     class (cross-entropy), embedding (mean square distance from the vecto
 Fidelity   verified against the official implementation, from cropped pictures to logits, embeddings, losses and rates.
            The crops follow its configuration, but for rounding to whole pixels. Holes: the paper's figure of where
            squeeze-and-excitation stands could not be read; the code counts here. The corpus of the word vectors is not
-           stated. compat="official" of `parameter_groups`: the released code means to let the classifier learn
-           fastest, and by the order of its layers speeds up the last layer of the embedding instead.
+           stated. compat="official": the released code means to let the classifier learn fastest, and by the order of
+           its layers speeds up the last layer of the embedding instead.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from microgesture.core.errors import UsageError
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.formats.checkpoints import read_state
@@ -82,6 +83,10 @@ class MANet(nn.Module):
         share: see `TemporalShift`.
         size, short, scales, flip: see `Pictures`.
         dropout: in front of both heads.
+        compat: `"official"` trains at the rates of the released code; it changes nothing else.
+
+    Raises:
+        UsageError: `compat` is unknown.
 
     Example:
         >>> from microgesture.core.layouts import SKELETONS
@@ -113,9 +118,12 @@ class MANet(nn.Module):
         scales: Sequence[float] = (1, 0.875, 0.75, 0.66),
         flip: float = 0.5,
         dropout: float = 0.5,
+        compat: Literal["official"] | None = None,
     ) -> None:
         super().__init__()
-        self.embedding_weight = embedding_weight
+        if compat not in (None, "official"):
+            raise UsageError(f"compat is {compat!r}; it can be None, 'official'")
+        self.embedding_weight, self.compat = embedding_weight, compat
         self.pictures = Pictures(size, short, scales, flip)
         self.backbone = ResNet(lambda channels: ExciteShift(channels, share), width, blocks)
         self.dropout = nn.Dropout(dropout)
@@ -140,14 +148,11 @@ class MANet(nn.Module):
         near = self.embedding.loss(out.embedding, batch)
         return {"class": class_loss(out.logits, batch), "embedding": self.embedding_weight * near}
 
-
-def parameter_groups(
-    model: MANet, lr: float = 0.00125, weight_decay: float = 0.0001, compat: Literal["official"] | None = None
-) -> list[dict[str, Any]]:
-    """Rates and decays as published, see `shift.parameter_groups`; the defaults are those for batches of ten."""
-    last = model.embedding.layers[-1]
-    assert isinstance(last, nn.Linear)
-    return shift.parameter_groups(model, last if compat == "official" else model.classifier, lr, weight_decay)
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Shares of rate and decay as published, see `shift.parameter_groups`; `compat` says what learns fastest."""
+        last = self.embedding.layers[-1]
+        assert isinstance(last, nn.Linear)
+        return shift.parameter_groups(self, last if self.compat else self.classifier)
 
 
 def official_keys(model: MANet) -> Keys:

@@ -31,7 +31,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -360,6 +360,8 @@ class QueryPoints(nn.Module):
         encoder: `"series"` or `"i3d"`; by default, series if there are features.
         kinetics: file with an I3D to start from, .safetensors or .pth, under the names of the official code; None
             starts from nothing. The published figure starts from Kinetics-400.
+        encoder_rate: share of the learning rate at which I3D learns, above 0; 0.05 in PointTAD, which starts from
+            Kinetics-400. An I3D that starts from nothing wants the whole.
         crop: side of the square of a picture that I3D sees, in pixels: in training at a place of its own in each
             window, else in the middle. PointTAD shows 192 of 256. 0 = whole pictures.
         flip: probability that a window is mirrored in training, 0.5 in PointTAD; only for classes that do not tell
@@ -403,6 +405,7 @@ class QueryPoints(nn.Module):
         features: int = 0,
         encoder: Encoder | None = None,
         kinetics: str | None = None,
+        encoder_rate: float = 1.0,
         crop: int = 0,
         flip: float = 0.0,
         width: int = 512,
@@ -447,8 +450,12 @@ class QueryPoints(nn.Module):
             raise UsageError(f"crop is {crop} and flip {flip}; they must be 0 or more, and a probability")
         if kinetics is not None and encoder == "series":
             raise UsageError("kinetics is for encoder 'i3d'; encoder 'series' has no I3D to start from")
+        if not 0 < encoder_rate < math.inf:
+            raise UsageError(f"encoder_rate is {encoder_rate}; it must be above 0 and finite")
+        if encoder_rate != 1 and encoder == "series":
+            raise UsageError("encoder_rate is for encoder 'i3d'; encoder 'series' has no I3D to slow down")
         classes = len(taxonomy)
-        self.costs, self.weights, self.compat = costs, weights, compat
+        self.costs, self.weights, self.compat, self.encoder_rate = costs, weights, compat, encoder_rate
         self.register_buffer("class_weight", torch.ones(classes + 1), persistent=False)
         self.class_weight[-1] = no_object
         self.encoder: SeriesFeatures | PictureFeatures
@@ -500,6 +507,16 @@ class QueryPoints(nn.Module):
         """Take mean and deviation of the features, if it reads features."""
         if isinstance(self.encoder, SeriesFeatures):
             self.encoder.observe(recordings)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """I3D learns at `encoder_rate`, the rest at the whole rate; what decays is as in every system."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            rate = self.encoder_rate if name.startswith("encoder.backbone.") else 1.0
+            decays = parameter.ndim > 1 and name.rpartition(".")[2] not in self.no_decay
+            groups.setdefault((rate, float(decays)), []).append(parameter)
+        ordered = sorted(groups.items(), key=lambda group: group[0], reverse=True)
+        return [{"params": params, "rate": rate, "decay": decay} for (rate, decay), params in ordered]
 
     def forward(self, batch: WindowBatch) -> Output:
         return self.decode(self.encoder(batch))

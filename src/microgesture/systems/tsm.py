@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from microgesture.core.skeleton import Skeleton
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.formats.checkpoints import read_state
+from microgesture.layers import shift
 from microgesture.layers.batch import PoseBatch
 from microgesture.layers.losses import class_loss
 from microgesture.layers.official import Keys
@@ -88,6 +90,10 @@ class TSM(nn.Module):
 
     def losses(self, out: Tensor, batch: PoseBatch) -> dict[str, Tensor]:
         return {"class": class_loss(out, batch)}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Shares of rate and decay as published: `shift.parameter_groups`, the classifier learns fastest."""
+        return shift.parameter_groups(self, self.classifier)
 
 
 def official_keys(model: TSM) -> Keys:
