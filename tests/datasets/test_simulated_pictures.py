@@ -145,7 +145,7 @@ def test_wrong_settings_are_refused(options: dict[str, int], words: str) -> None
 
 def test_what_would_do_nothing_is_refused() -> None:
     for loading in (Loading(augment=[Noise()]), Loading(streams=["bone"]), Loading(pictures=Pictures())):
-        with pytest.raises(UsageError, match=r"augment and \.streams do nothing here, nor does \.pictures"):
+        with pytest.raises(UsageError, match=r"augment, \.streams, \.pad_to and \.pictures do nothing here"):
             train_loader(SMALL, loading, 0)
     with pytest.raises(UsageError, match=r"loading\.pictures needs a data set with films"):
         test_loader(SMALL.clips("val"), Loading(pictures=Pictures()))

@@ -413,6 +413,14 @@ def test_any_length_of_window(steps: int) -> None:
         assert one.end.max() <= valid
 
 
+def test_learns_after_it_was_used() -> None:
+    model, batch = build(), windows(torch.randn(1, 12, 28), [1.0])
+    with torch.inference_mode():  # what is worked out once for a length must serve training too
+        model.eval()(batch)
+    sum(model.train().losses(model(batch), batch).values(), torch.zeros(())).backward()
+    assert any(p.grad is not None for p in model.parameters())
+
+
 def test_what_lies_behind_the_recording_changes_nothing() -> None:
     model = wake(build(attention=True)).eval()
     series = torch.randn(1, 12, 20)

@@ -287,6 +287,7 @@ class Pyramid:
 
 
 @cache
+@torch.inference_mode(False)  # whoever asks first may be in it, and training may come later
 def pyramid(steps: int, levels: int, device: torch.device) -> Pyramid:
     """Points of `levels` levels over `steps` steps, a multiple of 2 ** (levels - 1)."""
     lengths = [steps >> i for i in range(levels)]
