@@ -450,14 +450,16 @@ class PostHocAdjustment(Remedy):
         before, labels = run.validate()
         found = {}
         for t in self.t:
-            shift(t)
-            after, _ = run.validate()
+            after = before
+            if t:
+                shift(t)
+                after, _ = run.validate()
+                if np.ptp(log_prior) and np.array_equal(before, after):
+                    raise UsageError(
+                        f"longtail PostHocAdjustment: the bias of its classifier does not reach the logits of "
+                        f"{type(run.system).__name__}, so they cannot be adjusted there"
+                    )
             found[t] = macro_f1(labels, after.argmax(1))
-            if t and np.ptp(log_prior) and np.array_equal(before, after):
-                raise UsageError(
-                    f"longtail PostHocAdjustment: the bias of its classifier does not reach the logits of "
-                    f"{type(run.system).__name__}, so they cannot be adjusted there"
-                )
         best = max(found, key=lambda t: found[t])
         shift(best)
         return {
