@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import cv2
 import numpy as np
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from microgesture.core.errors import FormatError, UsageError
 from microgesture.datasets.recordings import LabelledRecording, RecordingDataset
 from microgesture.datasets.sampling import segment_frames
-from microgesture.datasets.store import Film, Store, StoredDataset
+from microgesture.datasets.store import Film, StoredDataset
 from microgesture.formats.video import read_frames
 
 
@@ -97,37 +95,6 @@ class Pictures:
         return canvas, zoom, width
 
 
-@dataclass(frozen=True, eq=False)
-class _Filmed(Sequence[LabelledRecording]):
-    """Recordings of a store with their films; read when asked for."""
-
-    recordings: Sequence[LabelledRecording]
-    store: Store
-
-    @cached_property
-    def _films(self) -> dict[str, str]:
-        table = self.store.recordings
-        return dict(zip(*(table.column(name).to_pylist() for name in ("name", "video")), strict=True))
-
-    def __len__(self) -> int:
-        return len(self.recordings)
-
-    @overload
-    def __getitem__(self, i: int) -> LabelledRecording: ...
-    @overload
-    def __getitem__(self, i: slice) -> _Filmed: ...
-    def __getitem__(self, i: int | slice) -> LabelledRecording | _Filmed:
-        if isinstance(i, slice):
-            return replace(self, recordings=self.recordings[i])
-        one = self.recordings[i]
-        film = self._films[one.name]
-        if not film:
-            raise UsageError(
-                f"{self.store.path}: recording '{one.name}' has no film; prepare the data with their films"
-            )
-        return replace(one, film=Path(self.store.index["root"]) / film)
-
-
 def filmed(data: RecordingDataset, split: str) -> Sequence[LabelledRecording]:
     """The recordings of a split with their films.
 
@@ -137,4 +104,4 @@ def filmed(data: RecordingDataset, split: str) -> Sequence[LabelledRecording]:
     """
     if not isinstance(data, StoredDataset):
         raise UsageError(f"{data.key}: loading.pictures needs a data set with films")
-    return _Filmed(data.recordings(split), data.store)
+    return data.recordings(split, films=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -159,6 +159,19 @@ class Store:
         both = np.moveaxis(mapped, 0, 1)
         # copies: with them the mapping can go, and its pages do not stay with the process
         return np.array(both[..., :-1], np.float32), np.array(both[..., -1], np.float32)
+
+    def film(self, about: Mapping[str, Any], source: str) -> Path:
+        """Where the film of a row of `recordings` is.
+
+        Args:
+            source: what a message names.
+
+        Raises:
+            UsageError: the recording was prepared without one.
+        """
+        if not about["video"]:
+            raise UsageError(f"{source}: recording '{about['name']}' has no film; prepare the data with their films")
+        return Path(self.index["root"], about["video"])
 
     def track(self, recording: int, person: int = 0) -> PoseTrack:
         """A whole recording of one person."""
@@ -391,9 +404,7 @@ class StoredClips:
             UsageError: the data set was prepared without films.
         """
         row = self.store.recordings.slice(int(self.recording[i]), 1).to_pylist()[0]
-        if not row["video"]:
-            raise UsageError(f"{self.source}: recording '{row['name']}' has no film; prepare the data with their films")
-        path = Path(self.store.index["root"]) / row["video"]
+        path = self.store.film(row, self.source)
         return Film(path, int(self.start[i]) / row["fps"], int(self.length[i]), row["fps"], row["width"])
 
     def where(self, keep: NDArray[np.bool_], name: str) -> StoredClips:
@@ -408,6 +419,7 @@ class _StoredRecordings(Sequence["LabelledRecording"]):
     store: Store
     rows: tuple[int, ...]
     target: Skeleton
+    films: bool
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -424,7 +436,8 @@ class _StoredRecordings(Sequence["LabelledRecording"]):
         row = self.rows[i]
         about = self.store.recordings.slice(row, 1).to_pylist()[0]
         track = self.store.track(row).project(self.target)
-        return LabelledRecording(about["name"], track, self.store.timeline(row), about["subject"])
+        film = self.store.film(about, str(self.store.path)) if self.films else None
+        return LabelledRecording(about["name"], track, self.store.timeline(row), about["subject"], film)
 
 
 class StoredDataset:
@@ -490,11 +503,14 @@ class StoredDataset:
         chosen = self.store.select(np.flatnonzero(self.chosen(split)), split)
         return replace(chosen, target=self.skeleton, longest=self.longest)
 
-    def recordings(self, split: str) -> Sequence[LabelledRecording]:
+    def recordings(self, split: str, films: bool = False) -> Sequence[LabelledRecording]:
         """The recordings of a split whole, one person in each; read when asked for.
 
+        Args:
+            films: with the films they were found in.
+
         Raises:
-            UsageError: there is no such split, it has no recordings, or their labels are withheld.
+            UsageError: there is no such split, it has no recordings, their labels are withheld, or one has no film.
             NoInput, FormatError: the data are missing or damaged.
         """
         if split not in self.splits:
@@ -505,7 +521,7 @@ class StoredDataset:
             raise UsageError(f"{store.path}: {self.key} has no recordings in split '{split}'")
         if self.withheld(split):
             raise UsageError(f"{self.key} gives no labels for split '{split}': its figures come from its server")
-        return _StoredRecordings(store, tuple(rows), self.skeleton)
+        return _StoredRecordings(store, tuple(rows), self.skeleton, films)
 
     def withheld(self, split: str) -> bool:
         """Whether the data set gives no labels for this split."""
