@@ -19,6 +19,7 @@ from microgesture.core.errors import FormatError, UsageError
 from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomy import Taxonomy
 from microgesture.core.track import PoseTrack
+from microgesture.datasets.augment import Motion, mirror
 from microgesture.layers.batch import PoseBatch
 from microgesture.learning.checkpoint import CONFIG, Saved, from_pretrained
 from microgesture.learning.motions import Calibration, class_log_odds, class_probabilities, motion_table, tuned
@@ -191,13 +192,13 @@ class Recogniser:
 
     def _logits(self, pieces: list[PoseTrack]) -> Array:
         """Logits (N, motions) of windows of equal length, the mean over the window and its mirror image."""
-        flip = list(self.model.facts.skeleton.flip)
+        skeleton = self.model.facts.skeleton
         xy = np.stack([p.xy for p in pieces])
         score = np.stack([p.score for p in pieces])
-        xy = body_normalise(xy, score, self.model.facts.skeleton).xy
-        mirrored = xy[:, :, flip] * np.array([-1, 1], np.float32)
-        both = torch.from_numpy(np.concatenate([xy, mirrored])[:, None])
-        scores = torch.from_numpy(np.concatenate([score, score[:, :, flip]])[:, None])
+        xy = body_normalise(xy, score, skeleton).xy
+        mirrored = mirror(Motion(xy, score, skeleton))
+        both = torch.from_numpy(np.concatenate([xy, mirrored.xy])[:, None])
+        scores = torch.from_numpy(np.concatenate([score, mirrored.score])[:, None])
         with torch.inference_mode():
             out = self.model.system(PoseBatch(both, scores)).float().numpy()
         mean: Array = (out[: len(pieces)] + out[len(pieces) :]) / 2

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from microgesture.core.errors import UsageError
 from microgesture.core.normalise import body_normalise
 from microgesture.core.taxonomy import Taxonomy
+from microgesture.datasets.augment import Motion, mirror
 from microgesture.layers.batch import PoseBatch
 from microgesture.learning.checkpoint import Saved
 from microgesture.learning.motions import class_log_odds, motion_table, tuned
@@ -147,7 +148,8 @@ class WindowPosteriors(Posteriors):
         if self.mirror:
             yield []
             if window is not None:
-                logits = (logits + self._logits(*self._mirrored(*window))) / 2
+                seen = mirror(Motion(*window, self.skeleton))
+                logits = (logits + self._logits(seen.xy, seen.score)) / 2
         yield [(time, p if window is None else self.probabilities(logits)) for time in times]
 
     def _window(self) -> tuple[Array, Array] | None:
@@ -159,12 +161,6 @@ class WindowPosteriors(Posteriors):
         if short > 0:
             xy, score = (np.concatenate([part, np.repeat(part[-1:], short, 0)]) for part in (xy, score))
         return body_normalise(xy, score, self.skeleton).xy, score
-
-    def _mirrored(self, xy: Array, score: Array) -> tuple[Array, Array]:
-        flip = list(self.skeleton.flip)
-        sides = np.ones(xy.shape[-1], np.float32)
-        sides[0] = -1
-        return xy[:, flip] * sides, score[:, flip]
 
     def _logits(self, xy: Array, score: Array) -> Array:
         people = self.saved.facts.persons
