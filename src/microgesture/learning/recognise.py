@@ -34,6 +34,7 @@ from microgesture.core.durable import replacing, write_text
 from microgesture.core.errors import FormatError, NoInput, UsageError
 from microgesture.layers.batch import PoseBatch
 from microgesture.layers.losses import class_logits
+from microgesture.layers.rates import decay_groups
 from microgesture.learning.longtail import LongTail
 from microgesture.learning.recipe import Training
 
@@ -142,8 +143,8 @@ def parameter_groups(system: nn.Module) -> list[dict[str, Any]]:
     Returns:
         `params`, and `rate` and `decay`, their shares of the recipe's learning rate and weight decay. A system may say
         them in a method `parameter_groups()` that gives such groups of all its parameters. One without it learns at the
-        whole rate, and its weights decay: not biases, norms, other vectors, nor the names in its `no_decay`. Frozen
-        parameters are left out, and groups in which nothing learns.
+        whole rate, and decays as `decay_groups` says. Frozen parameters are left out, and groups in which nothing
+        learns.
 
     Raises:
         UsageError: the system's groups do not state their shares, or hold a parameter twice or not at all.
@@ -153,7 +154,7 @@ def parameter_groups(system: nn.Module) -> list[dict[str, Any]]:
         [(1, 1.0, 1.0), (1, 1.0, 0.0)]
     """
     stated: Callable[[], list[dict[str, Any]]] | None = getattr(system, "parameter_groups", None)
-    groups = _by_default(system) if stated is None else stated()
+    groups = decay_groups(system) if stated is None else stated()
     named = {id(p): name for name, p in system.named_parameters()}
     times = Counter(id(p) for group in groups for p in group.get("params", ()))
     odd = [name for key, name in named.items() if times[key] != 1]
@@ -164,15 +165,6 @@ def parameter_groups(system: nn.Module) -> list[dict[str, Any]]:
         )
     learning = [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]
     return [group for group in learning if group["params"]]
-
-
-def _by_default(system: nn.Module) -> list[dict[str, Any]]:
-    exempt: tuple[str, ...] = getattr(system, "no_decay", ())
-    decaying: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, p in system.named_parameters():
-        (decaying if p.ndim > 1 and name.rpartition(".")[2] not in exempt else others).append(p)
-    return [{"params": decaying, "rate": 1.0, "decay": 1.0}, {"params": others, "rate": 1.0, "decay": 0.0}]
 
 
 def apply_shares(optimizer: Optimizer) -> None:

@@ -48,6 +48,7 @@ from microgesture.layers.batch import WindowBatch
 from microgesture.layers.i3d import I3D, Maps
 from microgesture.layers.mamba import Mixer as Mamba
 from microgesture.layers.official import Keys, load_official
+from microgesture.layers.rates import decay_groups
 
 Encoder = Literal["series", "i3d"]
 Mixing = Literal["mhsa", "mamba_mhsa"]
@@ -510,13 +511,7 @@ class QueryPoints(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """I3D learns at `encoder_rate`, the rest at the whole rate; what decays is as in every system."""
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in self.named_parameters():
-            rate = self.encoder_rate if name.startswith("encoder.backbone.") else 1.0
-            decays = parameter.ndim > 1 and name.rpartition(".")[2] not in self.no_decay
-            groups.setdefault((rate, float(decays)), []).append(parameter)
-        ordered = sorted(groups.items(), key=lambda group: group[0], reverse=True)
-        return [{"params": params, "rate": rate, "decay": decay} for (rate, decay), params in ordered]
+        return decay_groups(self, lambda name: self.encoder_rate if name.startswith("encoder.backbone.") else 1.0)
 
     def forward(self, batch: WindowBatch) -> Output:
         return self.decode(self.encoder(batch))
