@@ -39,14 +39,14 @@ class Topology(nn.Module):
         self.refine = nn.Conv2d(relation, width, 1)
 
     def forward(self, x: Tensor, pooled: Tensor, adjacency: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N * D, T, V) and graphs (N * D, V, W) of x (N, C, T, V) and its mean over time (N, C, 1, V)."""
+        """Features (N, D, T * V) and graphs (N * D, V, W) of x (N, C, T * V) and its mean over time (N, C, 1, V)."""
         relation = torch.tanh(self.source(pooled).transpose(2, 3) - self.target(pooled))  # (N, R, V, W)
         assert self.value.bias is not None
         assert self.refine.bias is not None
         # alpha and A are small here; beside the graphs of all channels each would be a pass over the largest tensor
         offset = adjacency.flatten() + alpha * self.refine.bias[:, None]  # (D, V * W)
         graph = pointwise(alpha * self.refine.weight, offset, relation)
-        return pointwise(self.value.weight, self.value.bias[:, None], x).flatten(0, 1), graph.flatten(0, 1)
+        return pointwise(self.value.weight, self.value.bias[:, None], x), graph.flatten(0, 1)
 
 
 class GraphConv(nn.Module):
@@ -62,10 +62,13 @@ class GraphConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, t, v = x.shape
-        pooled = x.mean(2, keepdim=True)  # a 1x1 convolution commutes with the mean over T
+        # a 1x1 convolution commutes with the mean over T; written as torch sums channels-last storage fastest
+        pooled = (x.permute(0, 2, 3, 1).sum(1, keepdim=True) / t).permute(0, 3, 1, 2)
+        flat = x.flatten(2)  # once: here the subsets' gradients meet in one storage order
         y: Tensor | None = None
         for subset, adjacency in zip(self.subsets, self.adjacency, strict=True):
-            features, graph = subset(x, pooled, adjacency, self.alpha)
+            features, graph = subset(flat, pooled, adjacency, self.alpha)
+            features = features.view(-1, t, v)
             y = torch.bmm(features, graph) if y is None else y.baddbmm_(features, graph)
         assert y is not None
         y = y.view(n, -1, t, v).contiguous(memory_format=torch.channels_last)
@@ -78,11 +81,10 @@ def pointwise(weight: Tensor, offset: Tensor, x: Tensor) -> Tensor:
     Args:
         weight: (D, C, 1, 1).
         offset: what is added to every clip, (D, 1) or (D, T * V).
-        x: (N, C, T, V).
+        x: (N, C, T, V), or (N, C, T * V).
     """
     n = x.shape[0]  # len(x) would fix the batch size of an exported graph
-    y = torch.bmm(weight.flatten(1).expand(n, -1, -1), x.flatten(2))
-    y = y.add_(offset.to(y.dtype))  # a sum of two precisions, as under autocast, takes many times as long
+    y = torch.baddbmm(offset, weight.flatten(1).expand(n, -1, -1), x.flatten(2))
     return y.view(n, -1, *x.shape[2:])
 
 
