@@ -150,7 +150,8 @@ def test_parts_are_read_and_built(tmp_path: Path) -> None:
         ("torch.optim.AdamW", "torhc.optim.AdamW", "module 'torhc.optim' cannot be imported"),
         ("width: 8", "width: wide", "/toy.yaml:3  'system.init_args.width' does not fit"),
         ("width: 8", "skeleton: 8", "'system.init_args.skeleton' follows from the data and is not written in a recipe"),
-        ("epochs: 2", "epochs: 0", "training.epochs is 0; it must lie in 1.."),
+        ("epochs: 2", "epochs: -1", "training.epochs is -1; it must lie in 0.."),
+        ("epochs: 2", "epochs: 0", "'training.epochs' is 0; only recognisers that learn by `observe` can do without"),
         (
             "epochs: 2",
             "epochs: 2, drops: [1, 1]",

@@ -18,7 +18,7 @@ METHODS = (
 )
 WITH_DATASETS = "manet bayes_emotion eald_mllm deemo_llama"
 BASELINES = ("agcn", "aagcn", "msg3d", "stgcn", "stgcnpp", "ctrgcn")
-OURS = ("bodygcn",)
+OURS = ("rocket", "bodygcn")
 
 ALL = pytest.mark.parametrize("info", SYSTEMS.values(), ids=SYSTEMS)
 

@@ -72,6 +72,18 @@ def test_learnt_without_a_line_of_code(system: str, coordinates: int, tmp_path: 
 
 
 @pytest.mark.filterwarnings("ignore:.*prepared once")
+def test_learnt_without_gradient(tmp_path: Path) -> None:
+    recipe = RECIPE.parent / "rocket.yaml"
+    chosen = [
+        f"data.root={hands(tmp_path / 'set.npz', 2)}", "data.taxonomy=null", "data.layout=null", "loading.frames=12",
+        "system.kernels=100",
+    ]  # fmt: skip
+    run = train(recipe, chosen, tmp_path / "run")
+    assert measure(run)["metrics"]["top1"] > 0.8
+    assert not (run / "last.ckpt").exists()  # no step was taken
+
+
+@pytest.mark.filterwarnings("ignore:.*prepared once")
 def test_heatmaps_of_bones_and_motion_are_refused_with_what_to_do(tmp_path: Path) -> None:
     """The streams of the recipe, which graphs read, are no places of joints."""
     chosen = settings(hands(tmp_path / "set.npz", 3), "posec3d.PoseC3D")

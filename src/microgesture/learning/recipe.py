@@ -51,7 +51,7 @@ class Training:
     """How long and how a system learns.
 
     Args:
-        epochs: passes over the training clips.
+        epochs: passes over the training clips; 0 for a recogniser that has learnt all it can by `observe`.
         warmup: epochs in which the learning rate rises from 0; then it falls as a half cosine to 0.
         drops: in place of the cosine, epochs after each of which the rate is multiplied by `drop`; rising. A recipe's
             lie below its `epochs`.
@@ -77,7 +77,7 @@ class Training:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("epochs", 1, 1_000_000),
+            ("epochs", 0, 1_000_000),
             ("warmup", 0, self.epochs),
             ("label_smoothing", 0, 0.9),
             ("clip", 0, float("inf")),
@@ -176,6 +176,11 @@ def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     if training is not None and training.drops and training.drops[-1] >= training.epochs:
         told = f"is {list(training.drops)}; they must lie below the {training.epochs} epochs; [] gives the cosine"
         check.say(("training", "drops"), told)
+    if training is not None and training.epochs == 0 and parts["system"] is not None:
+        if spots or not hasattr(parts["system"].cls, "observe"):
+            check.say(("training", "epochs"), "is 0; only recognisers that learn by `observe` can do without")
+        elif plain.get("longtail"):
+            check.say(("longtail",), "acts while a system is trained; set training.epochs above 0")
     wanted, words = (RecordingDataset, "long recordings") if spots else (ClipDataset, "clips")
     if parts["data"] is not None and built["data"] is not None and not isinstance(built["data"], wanted):
         check.say(("data", "class_path"), f"names {parts['data'].class_path}, which is no dataset of {words}")

@@ -3,7 +3,8 @@
 The task adds up `system.losses`, steps the optimizer along a warm-up and a cosine, or along steps down, and keeps
 `last.ckpt` so that an interrupted run goes on where it stopped and ends with the same weights.
 
-A system whose parts learn at rates of their own has a method `parameter_groups`, see the function of that name.
+A system whose parts learn at rates of their own has a method `parameter_groups`, see the function of that name; one
+that takes statistics of the clips, or solves for its weights, before any gradient step has a method `observe`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import os
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from torch.optim import Optimizer
 
 from microgesture.core.durable import replacing, write_text
 from microgesture.core.errors import FormatError, NoInput, UsageError
+from microgesture.datasets.clips import ClipDataset, EndlessBatches, EndlessDataset
+from microgesture.datasets.loading import Loading, test_loader
 from microgesture.layers.batch import PoseBatch
 from microgesture.layers.losses import class_logits
 from microgesture.layers.rates import decay_groups
@@ -110,6 +114,31 @@ class Recognise(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: PoseBatch, device: torch.device, _: int) -> PoseBatch:
         return batch.to(device)
+
+
+def observe(
+    system: nn.Module, dataset: ClipDataset, loading: Loading, batches: Any, progress: Progress | None = None
+) -> None:
+    """Show a system the training clips before it is trained, if it has a method `observe(passes, progress)`.
+
+    `passes` never end; each is the batches of all clips: first as they are, where the data set has a list of them, then
+    as they are trained on, augmented anew each time. The system takes as many as it needs.
+
+    Args:
+        batches: what `train_loader` gave.
+    """
+    look: Callable[..., None] | None = getattr(system, "observe", None)
+    if look is None:
+        return
+
+    def passes() -> Iterator[Iterable[PoseBatch]]:
+        if not isinstance(dataset, (EndlessDataset, EndlessBatches)):
+            yield test_loader(dataset.clips("train"), replace(loading, views=1, flip=False))
+        for epoch in count():
+            batches.sampler.set_epoch(epoch)
+            yield batches
+
+    look(passes(), progress)
 
 
 class Retrain(Recognise):
@@ -277,6 +306,8 @@ def fit(
     """Train, from `folder/last.ckpt` on if `resume`; returns the system with its final (averaged) weights."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its talk about hardware is not ours
     settings = task.training_settings
+    if not settings.epochs:  # all was learnt by `observe`
+        return task.system
     average = [WeightAveraging(avg_fn=running_average(settings.ema))] if settings.ema else []
     trainer = pl.Trainer(
         max_epochs=settings.epochs,

@@ -72,7 +72,7 @@ def train(
     from microgesture.datasets.loading import test_loader, train_loader
     from microgesture.learning.checkpoint import save_pretrained
     from microgesture.learning.longtail import LongTail
-    from microgesture.learning.recognise import Recognise, fit
+    from microgesture.learning.recognise import Recognise, fit, observe
 
     dataset, loading, facts = plan.dataset, plan.loading, facts_of(plan)
     settings = plan.training
@@ -87,6 +87,9 @@ def train(
         trained, notes = fit_spotter(plan, system, folder, goes_on, tell, progress)
     else:
         batches = train_loader(dataset, loading, settings.seed, settings.epochs)
+        write_text(before, written)
+        if not goes_on:  # a resumed run finds what was observed in its checkpoint
+            observe(system, dataset, loading, batches, progress)
         longtail = after = None
         if plan.longtail:
             longtail = LongTail(plan.longtail, _train_counts(dataset))
@@ -97,7 +100,6 @@ def train(
         )
         look = settings.validate_every and "val" in dataset.splits
         validation = test_loader(dataset.clips("val"), replace(loading, views=1, flip=False)) if look else None
-        write_text(before, written)
         trained = fit(task, batches, validation, folder, goes_on, tell, progress)
         done = longtail.finish(after) if longtail and after else {}
         notes = {"longtail": done} if done else {}

@@ -502,7 +502,9 @@ def _trained(
     system = build(data.taxonomy)
     if pretrained:
         adopt(system, saved.system, head)
-    trained = _learn(system, dataset, loading, pair.plan, settings, len(data.taxonomy), make_folder(folder), tell)
+    trained = _learn(
+        system, dataset, loading, pair.plan, settings, len(data.taxonomy), make_folder(folder), tell, not pretrained
+    )
     save_pretrained(folder, trained, facts, args, recipe=pair.plan.name, commit=commit(), seed=seed)
     (folder / "last.ckpt").unlink(missing_ok=True)  # the model is saved: nothing is left to resume
     test = pair.labelled(pair.split)
@@ -533,14 +535,16 @@ def adopt(system: nn.Module, source: nn.Module, head: set[str]) -> None:
 
 def _learn(
     system: nn.Module, dataset: ClipDataset, loading: Loading, plan: Recipe, settings: Training, classes: int,
-    folder: Path, tell: Tell,
+    folder: Path, tell: Tell, new: bool,
 ) -> nn.Module:  # fmt: skip
     from microgesture.datasets.loading import train_loader
-    from microgesture.learning.recognise import LAST, Recognise, fit
+    from microgesture.learning.recognise import LAST, Recognise, fit, observe
 
     task = Recognise(system, lambda params: plan.optimizer.build(params=params), settings, classes)
-    batches = train_loader(dataset, loading, settings.seed, settings.epochs)
-    return fit(task, batches, None, folder, (folder / LAST).exists(), tell)
+    batches, goes_on = train_loader(dataset, loading, settings.seed, settings.epochs), (folder / LAST).exists()
+    if new and not goes_on:
+        observe(system, dataset, loading, batches)
+    return fit(task, batches, None, folder, goes_on, tell)
 
 
 def _over_seeds(cells: dict[str, Any], over: dict[str, list[str]]) -> dict[str, Any]:
@@ -654,7 +658,7 @@ def _joint(plan: Recipe, seeds: Sequence[int], split: str | None, out: _Path | N
             place = make_folder(folder / f"seed={seed}")
             torch.manual_seed(seed)
             system = JointHeads(plan.system.build(**facts.arguments(plan.system.cls)), dataset.heads)
-            trained = _learn(system, dataset, loading, plan, settings, len(dataset.taxonomy), place, tell)
+            trained = _learn(system, dataset, loading, plan, settings, len(dataset.taxonomy), place, tell, False)
             inner = cast(JointHeads, trained).system
             write_text(place / RECIPE, write_recipe(plan.plain))
             save_pretrained(place, inner, facts, plan.system.args, recipe=plan.name, commit=commit(), seed=seed)

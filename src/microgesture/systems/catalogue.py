@@ -647,6 +647,18 @@ SYSTEMS: dict[str, SystemInfo] = {
         ),
         # ---- ours
         SystemInfo(
+            "rocket",
+            "ROCKET: Exceptionally fast and accurate time series classification using random convolutional kernels",
+            "Data Min. Knowl. Discov.",
+            2020,
+            _arxiv("1910.13051"),
+            "supervised",
+            ("skeleton",),
+            "recognise",
+            "original",
+            "available",
+        ),
+        SystemInfo(
             "bodygcn",
             "BodyGCN: the model that ships with this package, trained on simulated motion",
             "this project",
