@@ -7,7 +7,7 @@ Output     logits (B, K) for the K labels of `taxonomy`
 Losses     class (cross-entropy)
 Fidelity   original. Taken from the paper: kernels of 9 frames and several dilations, drawn once and never learned; of
            each response the share of time above a threshold and the highest value; a ridge classifier on these.
-           Ours, chosen by leaving out one training person of UTD-MHAD at a time:
+           Ours, chosen by leaving out one training person of UTD-MHAD at a time (figures of its test people were seen):
            - what the kernels read: each joint as seen from the three joints before it on the way to the root, how that
              changes, and the distances of all pairs of joints
            - such channels are drawn in proportion to their variance within clips: joints at rest are hardly read. This
