@@ -44,6 +44,7 @@ from microgesture.systems.pcan import PCAN
 from microgesture.systems.posec3d import PoseC3D
 from microgesture.systems.proto_mg import ProtoMG, ProtoPose
 from microgesture.systems.rgbpose import RGBPoseConv3D
+from microgesture.systems.rocket import Rocket
 from microgesture.systems.stgcn import STGCN
 from microgesture.systems.stgcnpp import STGCNpp
 from microgesture.systems.topo_posec3d import TopoPoseC3D
@@ -67,6 +68,7 @@ RECOGNISERS: list[tuple[type[nn.Module], dict[str, Any], int]] = [
     (TopoPoseC3D, DRAWN, 1),
     (ProtoPose, {"pose_width": 4, "pose_blocks": (1, 1, 1), "size": 12, "train_size": 12}, 1),
     (SkeletonMamba, {"width": 16, "depth": 1}, 1),
+    (Rocket, {"kernels": 8}, 1),
     (TSM, PICTURES, 1),
     (MANet, {**PICTURES, "width": 16, "hidden": 16}, 1),
     (MambaMG, {"width": 16, "depth": 1, "size": 32, "patch": 16, "fusion": "single"}, 1),

@@ -81,6 +81,10 @@ def test_learnt_without_gradient(tmp_path: Path) -> None:
     run = train(recipe, chosen, tmp_path / "run")
     assert measure(run)["metrics"]["top1"] > 0.8
     assert not (run / "last.ckpt").exists()  # no step was taken
+    weights = (run / "model.safetensors").read_bytes()
+    with pytest.raises(UsageError, match="holds a run already"):
+        train(recipe, chosen, run)
+    assert (train(recipe, chosen, run, resume=True) / "model.safetensors").read_bytes() == weights
 
 
 @pytest.mark.filterwarnings("ignore:.*prepared once")

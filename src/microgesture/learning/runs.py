@@ -62,7 +62,8 @@ def train(
     folder = make_folder(out or Path("runs") / plan.name)
     written = write_recipe(plan.plain)
     before = folder / RECIPE
-    if before.exists() and not resume and (folder / "last.ckpt").exists():
+    # a system that learns without gradient leaves a model and no training state
+    if before.exists() and not resume and any((folder / name).exists() for name in ("last.ckpt", "config.json")):
         raise UsageError(f"{folder} holds a run already; go on with --resume or choose another folder with --out")
     if before.exists() and resume and before.read_text(encoding="utf-8") != written:
         raise UsageError(f"{before} differs from this recipe: a run is resumed with the settings it began with")
@@ -87,9 +88,6 @@ def train(
         trained, notes = fit_spotter(plan, system, folder, goes_on, tell, progress)
     else:
         batches = train_loader(dataset, loading, settings.seed, settings.epochs)
-        write_text(before, written)
-        if not goes_on:  # a resumed run finds what was observed in its checkpoint
-            observe(system, dataset, loading, batches, progress)
         longtail = after = None
         if plan.longtail:
             longtail = LongTail(plan.longtail, _train_counts(dataset))
@@ -100,6 +98,9 @@ def train(
         )
         look = settings.validate_every and "val" in dataset.splits
         validation = test_loader(dataset.clips("val"), replace(loading, views=1, flip=False)) if look else None
+        write_text(before, written)
+        if not goes_on:  # a resumed run finds what was observed in its checkpoint
+            observe(system, dataset, loading, batches, progress)
         trained = fit(task, batches, validation, folder, goes_on, tell, progress)
         done = longtail.finish(after) if longtail and after else {}
         notes = {"longtail": done} if done else {}
