@@ -86,6 +86,7 @@ def test_both_ways_of_solving_give_one_model() -> None:
         torch.manual_seed(0)
         model = Rocket(ARM, TWO, 48, 1, kernels=20, passes=passes)
         model.observe(repeat([waves(40, 0)]))
+        model.observe(repeat([waves(40, 0)]))  # what was seen before is forgotten
         outputs.append(model.eval()(waves(20, 1)).argmax(1))
     assert len(model.mean) == 20 * PER_KERNEL
     assert torch.equal(*outputs)

@@ -44,6 +44,7 @@ THRESHOLDS = 3
 QUARTERS = 4
 PER_KERNEL = THRESHOLDS + 1 + 2 * QUARTERS
 ANCESTORS = 3
+SAMPLE = 512  # clips
 
 
 class Relations(nn.Module):
@@ -243,14 +244,19 @@ class Rocket(nn.Module):
         """
         shown = iter(passes)
         first = [batch.to(self.mean.device) for batch in next(shown)]
-        clips = torch.cat([x[there.flatten() > 0] for x, there in map(self.channels, first)])
-        if not len(clips):
+        clips = sum(map(len, first))
+        few = torch.randperm(clips)[:SAMPLE].to(self.mean.device)  # enough for statistics, however many there are
+        sample = PoseBatch(torch.cat([b.xy for b in first])[few], torch.cat([b.score for b in first])[few])
+        relations, there = self.channels(sample)
+        if not there.any():
             raise UsageError("no joint of any training clip is seen")
-        self.kernels.choose(clips[torch.randperm(len(clips), device="cpu")[:512]])
-        features = torch.cat([self.features(batch) for batch in first])
-        self.mean += features.mean(0)
+        self.kernels.choose(relations[there.flatten() > 0])
+        self.mean.zero_()
+        self.deviation.fill_(1)
+        features = self.features(sample)
+        self.mean.copy_(features.mean(0))
         # shares lie in 0..1; some hardly change as long as clips are not augmented
-        self.deviation *= features.std(0, correction=0) + 0.03
+        self.deviation.copy_(features.std(0, correction=0) + 0.03)
 
         def rows() -> Iterator[Rows]:
             for done, batches in enumerate((first, *islice(shown, self.passes))):
@@ -261,8 +267,8 @@ class Rocket(nn.Module):
                 if progress:
                     progress("observing", done + 1, self.passes + 1)
 
-        few = len(features) * (self.passes + 1) < features.shape[1]
-        weight, bias = ridge(rows(), self.ridge * features.shape[1], few)
+        size = self.classifier.in_features
+        weight, bias = ridge(rows(), self.ridge * size, clips * (self.passes + 1) < size)
         self.classifier.weight.copy_(weight.T * self.sharpness)
         self.classifier.bias.copy_(bias * self.sharpness)
 
