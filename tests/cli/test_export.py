@@ -54,6 +54,15 @@ def test_bfloat16(model: Path) -> None:
     assert 0 < about["parity_error"] < 0.05
 
 
+def test_eight_bits_without_clips(model: Path) -> None:
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module, reason=f"{module} is not installed; pip install 'microgesture[export]'")
+    result = run(model, "--precision", "int8")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no recipe.yaml beside the model" in " ".join(result.stderr.split())
+    assert not Path("small.onnx").exists()
+
+
 def test_onnx_is_the_default(model: Path) -> None:
     for module in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(module, reason=f"{module} is not installed; pip install 'microgesture[export]'")

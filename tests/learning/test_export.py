@@ -24,13 +24,17 @@ from microgesture.learning import export as under_test
 from microgesture.learning.checkpoint import Facts, from_pretrained, save_pretrained
 from microgesture.learning.export import (
     BF16_TOLERANCE,
+    INT8_SAME,
+    INT8_TOLERANCE,
     NORMALISATION,
     OPSET,
     _differences,
     _nanmedian,
+    _random_feeds,
     describe,
     export_model,
 )
+from microgesture.learning.quantise import inner
 from microgesture.systems.bodygcn import BodyGCN
 from microgesture.systems.stgcn import STGCN
 
@@ -137,11 +141,100 @@ def test_bfloat16_is_in_the_weights_and_says_how_far_it_is_off(tmp_path: Path) -
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
 
 
-def test_bfloat16_is_of_torch_alone(tmp_path: Path) -> None:
+def test_a_precision_has_its_formats() -> None:
     with pytest.raises(UsageError, match="precision bf16 is for format torch, not for onnx"):
         export_model("base", "onnx", precision="bf16")
-    with pytest.raises(UsageError, match="no precision 'int8'; choose f32 or bf16"):
-        export_model("base", "torch", precision="int8")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="precision int8 is for format onnx or openvino, not for torch"):
+        export_model("base", "torch", precision="int8")
+    with pytest.raises(UsageError, match="no precision 'int4'; choose f32, bf16, int8"):
+        export_model("base", "torch", precision="int4")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="precision f32 needs none"):
+        export_model("base", "torch", calibrate="a.yaml")
+
+
+def simulated(path: Path, **changed: Any) -> Path:
+    """A recipe with 64 clips of the shipped model's kind."""
+    data = {"taxonomy": "smg", "length": 48, "test_clips": 64} | changed.pop("data", {})
+    recipe = {
+        "system": {"class_path": "microgesture.systems.bodygcn.BodyGCN"},
+        "data": {"class_path": "microgesture.datasets.simulated.Simulated", "init_args": data},
+        "loading": {"frames": 48},
+        "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
+        "training": {"epochs": 1, "warmup": 0},
+    }
+    path.write_text(json.dumps(recipe | changed))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_eight_bits_are_in_the_file_and_the_classes_stay(tmp_path: Path, kind: str) -> None:
+    needs("onnx", "onnxscript", "onnxruntime", *(["openvino"] if kind == "openvino" else []))
+    import onnxruntime
+
+    recipe = simulated(tmp_path / "some.yaml")
+    one = export_model("base", kind, tmp_path / f"a{under_test.SUFFIXES[kind]}", precision="int8", calibrate=recipe)  # type: ignore[arg-type]
+    assert (one.batch, one.frames, one.precision, one.metadata["precision"]) == (None, None, "int8", "int8")
+    assert one.same >= INT8_SAME
+    assert float(one.metadata["same_class"]) == pytest.approx(one.same, abs=1e-4)
+    assert 1e-3 < one.error < INT8_TOLERANCE
+    if kind == "openvino":
+        return
+    plain = export_model("base", kind, tmp_path / "b.onnx")
+    assert one.path.stat().st_size < 0.6 * plain.path.stat().st_size
+    session = onnxruntime.InferenceSession(str(one.path), providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map == one.metadata
+    xy, score = np.random.default_rng(0).normal(size=(3, 1, 31, 47, 2)), np.ones((3, 1, 31, 47))
+    (logits,) = session.run(None, {"xy": xy.astype(np.float32), "score": score.astype(np.float32)})
+    assert logits.shape == (3, 70)
+
+
+def test_eight_bits_need_clips_of_the_model_s_kind(tmp_path: Path) -> None:
+    needs("onnx", "onnxscript", "onnxruntime")
+
+    def refused(words: str, calibrate: Path | None) -> None:
+        with pytest.raises(UsageError, match=words):
+            export_model("base", out=tmp_path / "a.onnx", precision="int8", calibrate=calibrate)
+
+    refused("base: no recipe.yaml beside the model.* with --calibrate", None)
+    refused("its clips have frames 40, the model reads 48", simulated(tmp_path / "frames.yaml", loading={"frames": 40}))
+    refused("1 clips; int8 needs some to set its ranges", simulated(tmp_path / "one.yaml", data={"test_clips": 1}))
+    with pytest.raises(NoInput, match=r"none\.yaml"):
+        export_model("base", out=tmp_path / "a.onnx", precision="int8", calibrate=tmp_path / "none.yaml")
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_a_system_that_does_not_bear_eight_bits_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("onnx", "onnxscript", "onnxruntime")
+    monkeypatch.setattr(under_test, "_differences", lambda *arguments: (0.2, 0, 0.84))
+    with pytest.raises(CheckFailed, match=r"the same class .* to 84% of the clips compared; 90% are asked"):
+        export_model("base", out=tmp_path / "a.onnx", precision="int8", calibrate=simulated(tmp_path / "some.yaml"))
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def test_what_lies_between_two_products() -> None:
+    class Node(NamedTuple):
+        name: str
+        op_type: str
+        input: tuple[str, ...]
+        output: tuple[str, ...]
+
+    class Tensor(NamedTuple):
+        name: str
+
+    class Graph(NamedTuple):
+        node: list[Node]
+        initializer: list[Tensor]
+
+    nodes = [
+        Node("scaled", "Add", ("xy", "score"), ("a",)),
+        Node("first", "Conv", ("a", "w"), ("b",)),
+        Node("relu", "Relu", ("b",), ("c",)),
+        Node("tanh", "Tanh", ("c",), ("d",)),
+        Node("graph", "MatMul", ("c", "d"), ("e",)),
+        Node("head", "Gemm", ("e", "v"), ("f",)),
+        Node("shift", "Add", ("f", "g"), ("logits",)),
+    ]
+    assert inner(Graph(nodes, [Tensor("w"), Tensor("v")])) == ["first", "relu", "graph", "head"]
 
 
 def test_another_class_is_refused_however_small_the_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,10 +249,14 @@ def test_another_class_is_refused_however_small_the_difference(tmp_path: Path, m
         return logits
 
     lengths = 3  # of 1 and of 3 clips each
-    assert _differences(model, swapped, None, None, 0.0)[1] == 4 * lengths
-    assert _differences(model, swapped, None, None, 100.0)[1] == 0  # no class is clear
-    monkeypatch.setattr(under_test, "_differences", lambda *arguments: (0.0, 2))
-    with pytest.raises(CheckFailed, match="gives another class to 2 random clips whose class is clear"):
+
+    def differences(tolerance: float) -> tuple[float, int, float]:
+        return _differences(model, swapped, _random_feeds(model.facts, None, None), tolerance)
+
+    assert differences(0.0)[1:] == (4 * lengths, 0.0)
+    assert differences(100.0)[1] == 0  # no class is clear
+    monkeypatch.setattr(under_test, "_differences", lambda *arguments: (0.0, 2, 0.9))
+    with pytest.raises(CheckFailed, match="gives another class to 2 clips whose class is clear"):
         export_model(folder, out=tmp_path / "a.pt2", system=Outside)
     assert not (tmp_path / "a.pt2").exists()
 

@@ -68,7 +68,7 @@ class GraphConv(nn.Module):
         y: Tensor | None = None
         for subset, adjacency in zip(self.subsets, self.adjacency, strict=True):
             features, graph = subset(flat, pooled, adjacency, self.alpha)
-            features = features.view(-1, t, v)
+            features = features.reshape(-1, t, v)  # a view but in an exported graph
             y = torch.bmm(features, graph) if y is None else y.baddbmm_(features, graph)
         assert y is not None
         y = y.view(n, -1, t, v).contiguous(memory_format=torch.channels_last)
@@ -84,6 +84,11 @@ def pointwise(weight: Tensor, offset: Tensor, x: Tensor) -> Tensor:
         x: (N, C, T, V), or (N, C, T * V).
     """
     n = x.shape[0]  # len(x) would fix the batch size of an exported graph
+    if torch.compiler.is_exporting():  # other runtimes fuse what follows a convolution, and have one for 8 bits
+        x = x if x.ndim == 4 else x[..., None]
+        if offset.shape[1] == 1:
+            return F.conv2d(x, weight, offset.squeeze(1))
+        return F.conv2d(x, weight) + offset.view(-1, *x.shape[2:])
     y = torch.baddbmm(offset, weight.flatten(1).expand(n, -1, -1), x.flatten(2))
     return y.view(n, -1, *x.shape[2:])
 
