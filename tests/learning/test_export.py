@@ -34,7 +34,7 @@ from microgesture.learning.export import (
     describe,
     export_model,
 )
-from microgesture.learning.quantise import inner
+from microgesture.learning.quantise import inner, split_norms
 from microgesture.systems.bodygcn import BodyGCN
 from microgesture.systems.stgcn import STGCN
 
@@ -209,6 +209,32 @@ def test_a_system_that_does_not_bear_eight_bits_is_refused(tmp_path: Path, monke
     with pytest.raises(CheckFailed, match=r"the same class .* to 84% of the clips compared; 90% are asked"):
         export_model("base", out=tmp_path / "a.onnx", precision="int8", calibrate=simulated(tmp_path / "some.yaml"))
     assert not (tmp_path / "a.onnx").exists()
+
+
+def test_a_batch_norm_is_a_product_and_a_sum(tmp_path: Path) -> None:
+    needs("onnx", "onnxruntime")
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape, rng = (2, 5, 3, 4), np.random.default_rng(0)
+    values = {name: rng.uniform(0.5, 2, 5).astype(np.float32) for name in ("weight", "bias", "mean", "variance")}
+    tensors = [numpy_helper.from_array(value, name) for name, value in values.items()]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy"]
+    node = helper.make_node("BatchNormalization", ["x", *values], ["y"], "norm", epsilon=0.5)
+    model = helper.make_model(helper.make_graph([node], "one", ends[:1], ends[1:], tensors))
+    model.ir_version = 9
+
+    def answer() -> Any:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        return session.run(None, {"x": rng.normal(size=shape).astype(np.float32)})[0]
+
+    rng = np.random.default_rng(1)
+    before = answer()
+    split_norms(model.graph)
+    assert [n.op_type for n in model.graph.node] == ["Mul", "Add"]
+    assert {t.name for t in model.graph.initializer} == {"y.scale", "y.shift"}
+    rng = np.random.default_rng(1)
+    np.testing.assert_allclose(answer(), before, rtol=1e-5)
 
 
 def test_what_lies_between_two_products() -> None:

@@ -30,7 +30,7 @@ CLIPS = 512
 _BATCH = 16
 _PRODUCTS = ("Conv", "MatMul", "Gemm")
 # what passes numbers on: between two products nothing goes back to floats
-_BETWEEN = ("Add", "Relu", "MaxPool", "Concat", "Split", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
+_BETWEEN = ("Add", "Mul", "Relu", "MaxPool", "Concat", "Split", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
 
 def sample(recipe: str | Path, facts: Facts) -> tuple[list[Feed], list[Feed]]:
@@ -90,13 +90,16 @@ def quantised(proto: Any, feeds: Iterable[Feed]) -> Any:
         plain, ready, done = (Path(folder, f"{name}.onnx") for name in ("plain", "ready", "done"))
         plain.write_bytes(proto.SerializeToString())
         quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        model = load_model(ready)
+        split_norms(model.graph)
+        ready.write_bytes(model.SerializeToString())
         quantize_static(
             ready,
             done,
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[*_PRODUCTS, *_BETWEEN],
-            nodes_to_quantize=inner(load_model(ready).graph),
+            nodes_to_quantize=inner(model.graph),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -104,6 +107,35 @@ def quantised(proto: Any, feeds: Iterable[Feed]) -> Any:
         made = load_model(done)
     del made.graph.value_info[:]
     return made
+
+
+def split_norms(graph: Any) -> None:
+    """Write each batch norm that is not part of a convolution as a product and a sum: these have a form for 8 bits."""
+    from onnx import helper, numpy_helper
+
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*graph.value_info, *graph.input)}
+    nodes = []
+    for node in graph.node:
+        x, *others = node.input
+        if node.op_type != "BatchNormalization" or x not in ranks or not known.keys() >= set(others):
+            nodes.append(node)
+            continue
+        weight, bias, mean, variance = (known[name].astype(np.float64) for name in others)
+        epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
+        scale = weight / np.sqrt(variance + epsilon)
+        for name, value in (("scale", scale), ("shift", bias - mean * scale)):
+            column = value.astype(np.float32).reshape(-1, *[1] * (ranks[x] - 2))
+            graph.initializer.append(numpy_helper.from_array(column, f"{node.output[0]}.{name}"))
+        y, scaled = node.output[0], f"{node.output[0]}.scaled"
+        nodes.append(helper.make_node("Mul", [x, f"{y}.scale"], [scaled], name=f"{node.name}.scaled"))
+        nodes.append(helper.make_node("Add", [scaled, f"{y}.shift"], [y], name=f"{node.name}.shifted"))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    read = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def inner(graph: Any) -> list[str]:
