@@ -36,6 +36,7 @@ from microgesture.learning.export import (
 )
 from microgesture.learning.quantise import inner, split_norms
 from microgesture.systems.bodygcn import BodyGCN
+from microgesture.systems.ctrgcn import CTRGCN
 from microgesture.systems.stgcn import STGCN
 
 FACTS = Facts(SKELETONS["imigue22"], (SMG,), 16, 2, 3, 28.0)
@@ -139,6 +140,13 @@ def test_bfloat16_is_in_the_weights_and_says_how_far_it_is_off(tmp_path: Path) -
     expected = from_pretrained(folder).system(PoseBatch(xy, score))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
+
+
+def test_bfloat16_of_a_system_that_is_exported_in_other_words_than_it_runs(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "model", CTRGCN, width=8, growth=(1,), strides=(2,))
+    done = export_model(folder, "torch", tmp_path / "a.pt2", precision="bf16")
+    assert (done.batch, done.frames) == (None, None)
+    assert 1e-4 < done.error < BF16_TOLERANCE
 
 
 def test_a_precision_has_its_formats() -> None:

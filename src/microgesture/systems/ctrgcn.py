@@ -84,7 +84,8 @@ def pointwise(weight: Tensor, offset: Tensor, x: Tensor) -> Tensor:
         x: (N, C, T, V), or (N, C, T * V).
     """
     n = x.shape[0]  # len(x) would fix the batch size of an exported graph
-    if torch.compiler.is_exporting():  # other runtimes fuse what follows a convolution, and have one for 8 bits
+    if torch.compiler.is_exporting() and not torch.is_autocast_enabled("cpu"):
+        # other runtimes fuse what follows a convolution, and have one for 8 bits; bfloat16 is for torch, as below
         x = x if x.ndim == 4 else x[..., None]
         if offset.shape[1] == 1:
             return F.conv2d(x, weight, offset.squeeze(1))
