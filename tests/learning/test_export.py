@@ -180,7 +180,16 @@ def test_eight_bits_are_in_the_file_and_the_classes_stay(tmp_path: Path, kind: s
     import onnxruntime
 
     recipe = simulated(tmp_path / "some.yaml")
-    one = export_model("base", kind, tmp_path / f"a{under_test.SUFFIXES[kind]}", precision="int8", calibrate=recipe)  # type: ignore[arg-type]
+    path, told = tmp_path / f"a{under_test.SUFFIXES[kind]}", []
+    one = export_model(
+        "base",
+        kind,  # type: ignore[arg-type]
+        path,
+        precision="int8",
+        calibrate=recipe,
+        progress=lambda *news: told.append(news),
+    )
+    assert told == [("ranges", done, 2) for done in range(3)]
     assert (one.batch, one.frames, one.precision, one.metadata["precision"]) == (None, None, "int8", "int8")
     assert one.same >= INT8_SAME
     assert float(one.metadata["same_class"]) == pytest.approx(one.same, abs=1e-4)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from microgesture.cli.console import Debug, Json, Quiet, data, data_json, say
+from microgesture.cli.console import Debug, Json, Quiet, data, data_json, progress, say
 
 
 def export(
@@ -57,7 +57,8 @@ def export(
 
     kind: Any = format
     numbers: Any = precision
-    done = export_model(model, kind, out, precision=numbers, calibrate=calibrate)
+    with progress() as show:
+        done = export_model(model, kind, out, precision=numbers, calibrate=calibrate, progress=show)
     if as_json:
         about = {"path": str(done.path), "format": done.kind, "precision": done.precision, "parity_error": done.error}
         data_json(

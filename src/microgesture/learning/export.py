@@ -33,7 +33,7 @@ from microgesture.formats.source import read_bytes
 from microgesture.layers.batch import PoseBatch
 from microgesture.learning.checkpoint import Facts, Saved, from_pretrained
 from microgesture.learning.quantise import Feed, quantised, sample
-from microgesture.learning.runs import RECIPE
+from microgesture.learning.runs import RECIPE, Progress
 
 Kind = Literal["onnx", "openvino", "torch"]
 Precision = Literal["f32", "bf16", "int8"]
@@ -96,6 +96,7 @@ def export_model(
     calibrate: str | Path | None = None,
     system: type[nn.Module] | None = None,
     tolerance: float | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write a saved model as a file that other runtimes read.
 
@@ -113,6 +114,7 @@ def export_model(
             recipe in the model's folder if not given.
         system: see `from_pretrained`.
         tolerance: `TOLERANCE`, `BF16_TOLERANCE` or `INT8_TOLERANCE` if not given.
+        progress: told how many batches have set the ranges of `"int8"`.
 
     Raises:
         NoInput, FormatError: see `from_pretrained`.
@@ -145,7 +147,7 @@ def export_model(
     if batch:  # one clip at a time
         ranges, known = list(_singly(ranges)), list(_singly(known))
     shown = known or _random_feeds(saved.facts, batch, frames)
-    made = maker.convert(program, ranges)
+    made = maker.convert(program, ranges, progress)
     metadata = describe(saved, kind) | {"precision": precision}
     with ExitStack() as stack:
         # the last to be opened is the first to be renamed: what the main file needs is there before it
@@ -223,7 +225,7 @@ class _Maker(Protocol):
 
     beside: tuple[str, ...]
 
-    def convert(self, program: Program, ranges: list[Feed]) -> Any: ...
+    def convert(self, program: Program, ranges: list[Feed], progress: Progress | None) -> Any: ...
     def write(self, made: Any, path: Path, metadata: Mapping[str, str]) -> None: ...
     def runner(self, path: Path) -> Run: ...
     def metadata(self, path: Path) -> dict[str, str]: ...
@@ -236,7 +238,7 @@ class _Onnx:
         self.onnx, self.runtime = _extra("onnx", "export"), _extra("onnxruntime", "export")
         _extra("onnxscript", "export")
 
-    def convert(self, program: Program, ranges: list[Feed]) -> Any:
+    def convert(self, program: Program, ranges: list[Feed], progress: Progress | None) -> Any:
         sizes = {axis: word for axis, word in ((CLIPS, "batch"), (FRAMES, "time")) if _any_size(program, axis)}
         names: dict[str, Any] = {
             "input_names": ["xy", "score"],
@@ -255,7 +257,7 @@ class _Onnx:
         if not ranges:
             return proto
         with _explained("the quantiser"):
-            return quantised(proto, ranges)
+            return quantised(proto, ranges, progress)
 
     def write(self, made: Any, path: Path, metadata: Mapping[str, str]) -> None:
         del made.metadata_props[:]
@@ -282,8 +284,8 @@ class _OpenVino:
         self.openvino = _extra("openvino", "openvino")
         self.onnx = _Onnx()
 
-    def convert(self, program: Program, ranges: list[Feed]) -> Any:
-        proto = self.onnx.convert(program, ranges)
+    def convert(self, program: Program, ranges: list[Feed], progress: Progress | None) -> Any:
+        proto = self.onnx.convert(program, ranges, progress)
         with _explained("OpenVINO"):
             return self.openvino.Core().read_model(proto.SerializeToString())
 
@@ -314,7 +316,7 @@ class _Torch:
     beside: tuple[str, ...] = ()
     _ABOUT = "microgesture.json"
 
-    def convert(self, program: Program, ranges: list[Feed]) -> Program:
+    def convert(self, program: Program, ranges: list[Feed], progress: Progress | None) -> Program:
         return program
 
     def write(self, made: Program, path: Path, metadata: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from microgesture.core.errors import UsageError
 from microgesture.learning.checkpoint import Facts
-from microgesture.learning.runs import RECIPE, facts_of
+from microgesture.learning.runs import RECIPE, Progress, facts_of
 
 Feed = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Coordinates `xy` (B, M, T, V, C) and `score` (B, M, T, V) of some clips."""
@@ -72,7 +72,7 @@ def sample(recipe: str | Path, facts: Facts) -> tuple[list[Feed], list[Feed]]:
     return feeds[::2], feeds[1::2]
 
 
-def quantised(proto: Any, feeds: Iterable[Feed]) -> Any:
+def quantised(proto: Any, feeds: Sequence[Feed], progress: Progress | None = None) -> Any:
     """The ONNX model with 8 bit weights, one scale per channel, and 8 bit activations, one scale per tensor."""
     from onnx import load_model
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -80,11 +80,16 @@ def quantised(proto: Any, feeds: Iterable[Feed]) -> Any:
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = iter(feeds)
+            self.shown = 0
 
         def get_next(self) -> dict[str, Any] | None:
-            feed = next(self.left, None)
-            return None if feed is None else {"xy": feed[0], "score": feed[1]}
+            if progress:
+                progress("ranges", self.shown, len(feeds))
+            if self.shown == len(feeds):
+                return None
+            xy, score = feeds[self.shown]
+            self.shown += 1
+            return {"xy": xy, "score": score}
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         plain, ready, done = (Path(folder, f"{name}.onnx") for name in ("plain", "ready", "done"))
