@@ -256,7 +256,7 @@ class _Onnx:
         del proto.graph.metadata_props[:]
         if not ranges:
             return proto
-        with _explained("the quantiser"):
+        with _hushed(""), _explained("the quantiser"):  # it advises all who listen, on what is done already
             return quantised(proto, ranges, progress)
 
     def write(self, made: Any, path: Path, metadata: Mapping[str, str]) -> None:
@@ -559,9 +559,9 @@ def _explained(step: str) -> Iterator[None]:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def _hushed(logger: str = "torch.onnx") -> Iterator[None]:
     """Without what the exporter tells its own developers."""
-    log = logging.getLogger("torch.onnx")
+    log = logging.getLogger(logger)
     level = log.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

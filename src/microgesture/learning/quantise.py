@@ -7,10 +7,8 @@ kind are needed, a few hundred, without labels. Processors multiply eight bits t
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +89,7 @@ def quantised(proto: Any, feeds: Sequence[Feed], progress: Progress | None = Non
             self.shown += 1
             return {"xy": xy, "score": score}
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder:
         plain, ready, done = (Path(folder, f"{name}.onnx") for name in ("plain", "ready", "done"))
         plain.write_bytes(proto.SerializeToString())
         quant_pre_process(plain, ready, skip_symbolic_shape=True)
@@ -118,7 +116,7 @@ def split_norms(graph: Any) -> None:
     """Write each batch norm that is not part of a convolution as a product and a sum: these have a form for 8 bits."""
     from onnx import helper, numpy_helper
 
-    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    known = {tensor.name: tensor for tensor in graph.initializer}
     ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*graph.value_info, *graph.input)}
     nodes = []
     for node in graph.node:
@@ -126,7 +124,7 @@ def split_norms(graph: Any) -> None:
         if node.op_type != "BatchNormalization" or x not in ranks or not known.keys() >= set(others):
             nodes.append(node)
             continue
-        weight, bias, mean, variance = (known[name].astype(np.float64) for name in others)
+        weight, bias, mean, variance = (numpy_helper.to_array(known[name]).astype(np.float64) for name in others)
         epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
         scale = weight / np.sqrt(variance + epsilon)
         for name, value in (("scale", scale), ("shift", bias - mean * scale)):
@@ -164,15 +162,3 @@ def inner(graph: Any) -> list[str]:
         if (node.op_type in _PRODUCTS and after.intersection(node.output))
         or (node.op_type in _BETWEEN and after.intersection(node.input) and before.intersection(node.output))
     ]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the quantiser's advice, which is followed already."""
-    log = logging.getLogger()
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
